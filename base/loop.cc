@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/loop.h"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "base/check.h"
+#include "base/errno_status.h"
+
+namespace keelson::base {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// One kernel timer, armed for the earliest of all.
+class RealClock : public Clock {
+ public:
+  explicit RealClock(asio::io_context& io) : timer_(io) {}
+
+  WallTime Now() const override {
+    return std::chrono::time_point_cast<Nanos>(std::chrono::system_clock::now());
+  }
+  MonoTime Monotonic() const override { return std::chrono::steady_clock::now(); }
+
+  TimerId Schedule(MonoTime when, absl::AnyInvocable<void()> fn) override {
+    TimerId id = queue_.Add(when, std::move(fn));
+    if (!armed_ || when < armed_for_) Arm();
+    return id;
+  }
+  // Leaves the kernel timer armed: firing for nothing costs less than arming again.
+  void Cancel(TimerId id) override { queue_.Remove(id); }
+
+ private:
+  void Arm() {
+    armed_ = !queue_.empty();
+    if (!armed_) return;
+    armed_for_ = queue_.earliest();
+    timer_.expires_at(armed_for_);
+    timer_.async_wait([this](const boost::system::error_code& ec) {
+      if (ec) return;  // armed anew for an earlier time, or going away
+      armed_ = false;
+      queue_.RunDue(Monotonic());
+      if (!armed_) Arm();
+    });
+  }
+
+  TimerQueue queue_;
+  asio::steady_timer timer_;
+  bool armed_ = false;
+  MonoTime armed_for_;
+};
+
+constexpr int kBlockingThreads = 8;
+
+}  // namespace
+
+Loop::Loop()
+    : io_(1),
+      real_clock_(std::make_unique<RealClock>(io_)),
+      clock_(real_clock_.get()),
+      pool_(std::make_unique<BlockingPool>(kBlockingThreads)) {}
+
+Loop::Loop(VirtualClock& clock)
+    : io_(1), virtual_clock_(&clock), clock_(&clock), pool_(std::make_unique<BlockingPool>(0)) {}
+
+Loop::~Loop() {
+  pool_.reset();  // its threads post here
+  io_.stop();
+}
+
+void Loop::Run() {
+  auto work = asio::make_work_guard(io_);
+  io_.run();
+}
+
+void Loop::Stop() { io_.stop(); }
+
+void Loop::Post(absl::AnyInvocable<void()> fn) { asio::post(io_, std::move(fn)); }
+
+void Loop::RunReady() {
+  io_.restart();
+  io_.poll();
+}
+
+void Loop::RunFor(Nanos limit) {
+  KEELSON_CHECK(virtual_clock_ != nullptr);
+  MonoTime end = virtual_clock_->Monotonic() + limit;
+  do RunReady();
+  while (virtual_clock_->AdvanceToNext(end));
+}
+
+Task<absl::Status> WaitReadable(Loop& loop, int fd) {
+  asio::posix::stream_descriptor stream(loop.io(), fd);
+  boost::system::error_code ec;
+  std::exception_ptr cancelled;
+  try {
+    co_await stream.async_wait(asio::posix::stream_descriptor::wait_read,
+                               asio::redirect_error(asio::use_awaitable, ec));
+  } catch (const boost::system::system_error&) {
+    cancelled = std::current_exception();
+  }
+  stream.release();
+  if (cancelled) std::rethrow_exception(cancelled);
+  if (ec) co_return absl::InternalError(StrCat("wait for fd ", fd, ": ", ec.message()));
+  co_return absl::OkStatus();
+}
+
+}  // namespace keelson::base
