@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "cni-plugins/lib/link.h"
+#include "cni-plugins/lib/types.h"
+
+namespace keelson::cni {
+
+// Steps that several main plugins share.
+
+// Gives the device `ifname` of the current namespace what `result` says: addresses (those whose
+// interface index names it), up, routes (through the result's gateway of their family unless they
+// have their own). IPv6 is switched on for it when an IPv6 address comes; waits up to 5 s for
+// duplicate address detection when there is an IPv6 gateway, so that the address can be used.
+// REQUIRES: `rtnl` is of the current namespace.
+Status ConfigureInterface(Rtnl& rtnl, const std::string& ifname, const Result& result);
+
+// CHECK: the addresses and routes of `result` are on `ifname` now.
+Status CheckAddressesAndRoutes(Rtnl& rtnl, const std::string& ifname, const Result& result);
+
+// Forwarding for the family of `ip` (host, all interfaces). Writes only when it is off.
+Status EnableForwarding(const Ip& ip);
+
+// A link's name in use nowhere in the socket's namespace is tried with `make`, again on EEXIST.
+std::string RandomVethName();
+
+// The hardware address asked for by CNI_ARGS MAC, args.cni.mac, runtimeConfig.mac; the last named
+// wins. An error names the field.
+Or<std::optional<Mac>> RequestedMac(const Request& request);
+
+// prevResult's interface `ifname` in the sandbox args.netns; an error if there is none.
+Or<Interface> ContainerInterface(const Request& request);
+
+}  // namespace keelson::cni
