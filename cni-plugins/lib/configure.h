@@ -24,7 +24,7 @@ Status CheckAddressesAndRoutes(Rtnl& rtnl, const std::string& ifname, const Resu
 // Forwarding for the family of `ip` (host, all interfaces). Writes only when it is off.
 Status EnableForwarding(const Ip& ip);
 
-// A link's name in use nowhere in the socket's namespace is tried with `make`, again on EEXIST.
+// "veth" and eight random hexadecimal digits: the pattern that tools on nodes look for.
 std::string RandomVethName();
 
 // The hardware address asked for by CNI_ARGS MAC, args.cni.mac, runtimeConfig.mac; the last named
@@ -33,5 +33,12 @@ Or<std::optional<Mac>> RequestedMac(const Request& request);
 
 // prevResult's interface `ifname` in the sandbox args.netns; an error if there is none.
 Or<Interface> ContainerInterface(const Request& request);
+
+// CHECK: the device `want` names is there, of kind `kind` and with the address `want` has.
+Or<Link> CheckContainerLink(Rtnl& rtnl, const Interface& want, const std::string& kind);
+
+// Deletes `ifname` in the namespace at `netns`. OK if either is gone, or `netns` is empty (the
+// specification's DEL).
+Status DeleteContainerLink(const std::string& netns, const std::string& ifname);
 
 }  // namespace keelson::cni

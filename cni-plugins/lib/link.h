@@ -55,15 +55,15 @@ struct LinkSpec {
 
 // What to change about a device; one message, all or (nearly) nothing.
 struct LinkChange {
-  std::optional<bool> up;
-  std::optional<std::string> name;
-  std::optional<std::string> alias;
-  std::optional<Mac> mac;
-  std::optional<int> mtu;
-  std::optional<int> master;        // 0: none
-  std::optional<int> tx_queue_len;
-  std::optional<bool> promisc;
-  std::optional<bool> allmulti;
+  std::optional<bool> up = {};
+  std::optional<std::string> name = {};
+  std::optional<std::string> alias = {};
+  std::optional<Mac> mac = {};
+  std::optional<int> mtu = {};
+  std::optional<int> master = {};        // 0: none
+  std::optional<int> tx_queue_len = {};
+  std::optional<bool> promisc = {};
+  std::optional<bool> allmulti = {};
   const NetNs* netns = nullptr;     // moves it there
 };
 
@@ -75,7 +75,7 @@ struct RouteSpec {
   int priority = 0;
   int mtu = 0;
   int advmss = 0;
-  std::optional<int> scope;     // default: link without gateway (IPv4), else universe
+  int scope = 0;                // RT_SCOPE_*; universe by default, like the Go plugins
   std::optional<Ip> source;     // preferred source
 };
 
@@ -120,8 +120,8 @@ class Rtnl {
   // Afterwards the link's operational state is up; waits for the kernel to say so.
   Status WaitForUp(int index, int timeout_ms);
 
-  // NLM_F_CREATE|NLM_F_APPEND, as upstream adds them: an IPv6 route with the same destination
-  // becomes another path.
+  // An IPv6 route with the same destination becomes another path, as with the Go plugins. EEXIST for
+  // the very same route.
   Status AddRoute(const RouteSpec& route);
   // Routes of all tables (or one), local and multicast ones left out.
   Or<std::vector<RouteSpec>> Routes(int family, int table = 0);

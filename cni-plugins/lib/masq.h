@@ -25,8 +25,10 @@ Status MasqueradeGc(const std::string& network, std::span<const Attachment> vali
 
 // macspoofchk: frames that enter the bridge through port `host_ifname` with a source address other
 // than `mac` are dropped (table bridge). Same rules for idempotence and tagging as above.
-Status SpoofCheckAdd(const std::string& host_ifname, const Mac& mac,
+Status SpoofCheckAdd(const std::string& network, const std::string& host_ifname, const Mac& mac,
                      const std::string& container_id, const std::string& ifname);
-Status SpoofCheckDel(const std::string& container_id, const std::string& ifname);
+Status SpoofCheckDel(const std::string& network, const std::string& container_id,
+                     const std::string& ifname);
+Status SpoofCheckGc(const std::string& network, std::span<const Attachment> valid);
 
 }  // namespace keelson::cni

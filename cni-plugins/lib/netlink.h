@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "cni-plugins/lib/netns.h"
 #include "cni-plugins/lib/status.h"
@@ -76,7 +78,7 @@ class Netlink {
              const std::function<void()>& restart = [] {});
 
   // Multicast: joins `group`, then waits for messages until `done` returns true or `timeout_ms` is
-  // over (kTryAgainLater). Messages lost to overflow (ENOBUFS) are reported by done(nullptr).
+  // over (kTryAgainLater). done(nullptr) says that messages were lost (ENOBUFS): look again yourself.
   Status Join(int group);
   Status WaitFor(int timeout_ms, const std::string& what,
                  const std::function<bool(nlmsghdr*)>& done);
@@ -90,7 +92,13 @@ class Netlink {
     void operator()(nl_sock* s) const;
   };
   explicit Netlink(nl_sock* sock) : sock_(sock) {}
+  Status Send(Message& message, const std::string& what, uint32_t* seq);
+  Or<std::string> Receive(const std::string& what);
+  Status AskOnce(Message& message, const std::string& what,
+                 const std::function<void(nlmsghdr*)>& each, bool* interrupted);
   std::unique_ptr<nl_sock, Free> sock_;
+  bool joined_ = false;
+  std::vector<std::string> early_;  // multicast messages that came while an answer was awaited
 };
 
 }  // namespace keelson::cni

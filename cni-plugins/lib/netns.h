@@ -14,8 +14,8 @@ namespace keelson::cni {
 // A network namespace, kept alive by an open descriptor.
 class NetNs {
  public:
-  // kInvalidNetns when `path` is something else; sys_errno() is ENOENT when nothing is there (or
-  // an unmounted placeholder file is), which DEL takes for "already gone": see IsGone().
+  // kInvalidEnvironment, naming CNI_NETNS, when `path` is something else. IsGone() tells when nothing
+  // is there, or only the empty file it was mounted on: DEL takes that for "already gone".
   static Or<NetNs> Open(const std::string& path);
   // The namespace this process is in.
   static Or<NetNs> Current();

@@ -3,9 +3,9 @@
 
 #include <cerrno>
 #include <cstring>
-#include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 
 namespace keelson::cni {
 
@@ -50,6 +50,12 @@ class [[nodiscard]] Status {
     return copy;
   }
 
+  Status WithErrno(int error) const {
+    Status copy = *this;
+    copy.errno_ = error;
+    return copy;
+  }
+
   // "what: strerror", code kInternal; `what` says what was tried on which object.
   static Status Errno(int error, const std::string& what) {
     Status s(Code::kInternal, what + ": " + std::strerror(error));
@@ -70,18 +76,18 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Or {
  public:
-  Or(Status error) : status_(std::move(error)) {}  // NOLINT: implicit by design. REQUIRES: !ok()
-  Or(T value) : value_(std::move(value)) {}        // NOLINT: implicit by design
-  bool ok() const { return status_.ok(); }
-  const Status& status() const { return status_; }
-  T& operator*() { return *value_; }
-  const T& operator*() const { return *value_; }
-  T* operator->() { return &*value_; }
-  const T* operator->() const { return &*value_; }
+  Or(Status error) : held_(std::move(error)) {}  // NOLINT: implicit by design. REQUIRES: !ok()
+  Or(T value) : held_(std::move(value)) {}       // NOLINT: implicit by design
+  bool ok() const { return held_.index() == 1; }
+  Status status() const { return ok() ? Status() : *std::get_if<0>(&held_); }
+  // REQUIRES: ok()
+  T& operator*() { return *std::get_if<1>(&held_); }
+  const T& operator*() const { return *std::get_if<1>(&held_); }
+  T* operator->() { return std::get_if<1>(&held_); }
+  const T* operator->() const { return std::get_if<1>(&held_); }
 
  private:
-  Status status_;
-  std::optional<T> value_;
+  std::variant<Status, T> held_;
 };
 
 #define CNI_CONCAT_(a, b) a##b

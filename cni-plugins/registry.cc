@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The names this binary answers to, and nothing else.
+
+#include "cni-plugins/registry.h"
+
+#include <algorithm>
+
+namespace keelson::cni {
+
+namespace {
+
+constexpr PluginEntry kPlugins[] = {
+    {"bridge", MakeBridge},
+    {"loopback", MakeLoopback},
+};
+
+}  // namespace
+
+std::span<const PluginEntry> AllPlugins() { return kPlugins; }
+
+const PluginEntry* FindPlugin(std::string_view name) {
+  const auto* it = std::ranges::find(kPlugins, name, &PluginEntry::name);
+  return it == std::end(kPlugins) ? nullptr : it;
+}
+
+}  // namespace keelson::cni
