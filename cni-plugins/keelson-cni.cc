@@ -2,11 +2,13 @@
 // One binary under many names: the runtime executes <bin_dir>/<type>, a hard link to this file.
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <string_view>
 
 #include "cni-plugins/lib/skel.h"
+#include "cni-plugins/main/tap.h"
 
 namespace {
 
@@ -21,6 +23,18 @@ int List() {
     std::printf("%s\n", std::string(entry.name).c_str());
   }
   return 0;
+}
+
+// The process that tap starts under another SELinux context: name, multi-queue, owner, group.
+int MakeTap(char** words) {
+  keelson::cni::TapSpec spec;
+  spec.name = words[0];
+  spec.multi_queue = std::string_view(words[1]) == "1";
+  if (*words[2]) spec.owner = std::atoll(words[2]);
+  if (*words[3]) spec.group = std::atoll(words[3]);
+  const keelson::cni::Status s = keelson::cni::MakeTapDevice(spec);
+  if (!s.ok()) std::fprintf(stderr, "%s\n", s.message().c_str());
+  return s.ok() ? 0 : 1;
 }
 
 int Usage() {
@@ -42,6 +56,7 @@ int main(int argc, char** argv) {
   }
   if (argc > 1) {
     if (std::string_view(argv[1]) == "--list") return List();
+    if (std::string_view(argv[1]) == "--make-tap" && argc == 6) return MakeTap(argv + 2);
     if (const auto* entry = keelson::cni::FindPlugin(argv[1])) {
       return keelson::cni::PluginMain(*entry);
     }

@@ -11,7 +11,16 @@ namespace {
 
 constexpr PluginEntry kPlugins[] = {
     {"bridge", MakeBridge},
+    {"dummy", MakeDummy},
+    {"host-device", MakeHostDevice},
+    {"ipvlan", MakeIpvlan},
     {"loopback", MakeLoopback},
+    {"macvlan", MakeMacvlan},
+    {"ptp", MakePtp},
+    {"tap", MakeTap},
+    {"vlan", MakeVlan},
+    {"host-local", MakeHostLocal, /*ipam=*/true},
+    {"portmap", MakePortmap},
 };
 
 }  // namespace

@@ -9,7 +9,17 @@
 
 namespace keelson::cni {
 
+std::unique_ptr<Plugin> MakeHostLocal();
+std::unique_ptr<Plugin> MakePortmap();
+
 std::unique_ptr<Plugin> MakeBridge();
+std::unique_ptr<Plugin> MakeDummy();
+std::unique_ptr<Plugin> MakeHostDevice();
+std::unique_ptr<Plugin> MakeIpvlan();
 std::unique_ptr<Plugin> MakeLoopback();
+std::unique_ptr<Plugin> MakeMacvlan();
+std::unique_ptr<Plugin> MakePtp();
+std::unique_ptr<Plugin> MakeTap();
+std::unique_ptr<Plugin> MakeVlan();
 
 }  // namespace keelson::cni

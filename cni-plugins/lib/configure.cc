@@ -11,6 +11,7 @@ namespace keelson::cni {
 namespace {
 
 constexpr int kDadTimeoutMs = 5000;
+constexpr int kNameAttempts = 10;
 
 // IPv6 may be switched off by default in new namespaces; an address asked for switches it on.
 Status EnableIpv6(const std::string& ifname) {
@@ -110,23 +111,63 @@ Status EnableForwarding(const Ip& ip) {
 
 std::string RandomVethName() { return "veth" + RandomHex(8); }
 
-Or<std::optional<Mac>> RequestedMac(const Request& request) {
+Or<std::optional<Mac>> RequestedMac(const Request& request, MacField field) {
   Status error;
   const Reader r = request.conf.Read(&error);
-  // The last one named wins: CNI_ARGS, then args.cni, then the runtime's capability.
-  std::string field = "CNI_ARGS: MAC";
+  const bool top = field == MacField::kTopLevel;
+  const Reader first = top ? r["mac"] : r["args"]["cni"]["mac"];
+  std::string name = "CNI_ARGS: MAC";
   std::string text = request.args.Arg("MAC").value_or("");
-  for (const Reader& place : {r["args"]["cni"]["mac"], r["runtimeConfig"]["mac"]}) {
+  const auto take = [&](const Reader& place) {
     const std::string value = place.String();
-    if (value.empty()) continue;
+    if (value.empty()) return;
     text = value;
-    field = place.path();
-  }
+    name = place.path();
+  };
+  if (!top || text.empty()) take(first);
+  take(r["runtimeConfig"]["mac"]);
   CNI_TRY(error);
   if (text.empty()) return std::optional<Mac>();
   Or<Mac> mac = Mac::Parse(text);
-  if (!mac.ok()) return mac.status().Within(field);
+  if (!mac.ok()) return mac.status().Within(name);
   return std::optional<Mac>(*mac);
+}
+
+void CheckMasqBackend(const Reader& backend) {
+  const std::string name = backend.String("nftables");
+  if (name != "nftables" && name != "iptables") backend.Fail("unknown backend \"" + name + "\"");
+}
+
+Status CheckNameIsFree(Rtnl& container, const std::string& ifname) {
+  Or<Link> taken = container.ByName(ifname);
+  if (!taken.ok()) return Rtnl::IsMissing(taken.status()) ? Status() : taken.status();
+  return {Code::kInvalidEnvironment,
+          "CNI_IFNAME: \"" + ifname + "\" already exists in the container"};
+}
+
+void RefuseRouterAdvertisements(const std::string& ifname) {
+  // Fails harmlessly where IPv6 is off.
+  Status ignored = WriteSysctl("net/ipv6/conf/" + ifname + "/accept_ra", "0");
+}
+
+Or<Link> MakeVethPair(Rtnl& rtnl, LinkSpec near, const LinkSpec& far) {
+  Status made;
+  for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
+    near.name = RandomVethName();
+    made = rtnl.MakeVeth(near, far);
+    // The near name may be taken; if it is the far one, that will not change.
+    if (made.sys_errno() == EEXIST) continue;
+    CNI_TRY(made);
+    RefuseRouterAdvertisements(near.name);
+    return rtnl.ByName(near.name);
+  }
+  return made;
+}
+
+std::vector<Cidr> AddressesOf(const Result& result) {
+  std::vector<Cidr> addresses;
+  for (const IpConfig& ip : result.ips) addresses.push_back(ip.address);
+  return addresses;
 }
 
 Or<Interface> ContainerInterface(const Request& request) {
@@ -139,7 +180,7 @@ Or<Interface> ContainerInterface(const Request& request) {
 
 Or<Link> CheckContainerLink(Rtnl& rtnl, const Interface& want, const std::string& kind) {
   CNI_LET(Link link, rtnl.ByName(want.name));
-  if (link.kind != kind) return Status::Internal(want.name + " is not a " + kind + " device");
+  if (!kind.empty() && link.kind != kind) return Status::Internal(want.name + " is not a " + kind + " device");
   if (!want.mac.empty() && want.mac != link.mac.ToString()) {
     return Status::Internal("interface " + want.name + " has address " + link.mac.ToString() +
                             ", not " + want.mac);

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cni-plugins/lib/link.h"
 #include "cni-plugins/lib/types.h"
@@ -27,14 +28,32 @@ Status EnableForwarding(const Ip& ip);
 // "veth" and eight random hexadecimal digits: the pattern that tools on nodes look for.
 std::string RandomVethName();
 
-// The hardware address asked for by CNI_ARGS MAC, args.cni.mac, runtimeConfig.mac; the last named
-// wins. An error names the field.
-Or<std::optional<Mac>> RequestedMac(const Request& request);
+// The hardware address asked for. kArgsCni: by CNI_ARGS MAC, args.cni.mac or runtimeConfig.mac;
+// kTopLevel: by "mac", CNI_ARGS MAC or runtimeConfig.mac. The last one given wins. An error names
+// the field.
+enum class MacField { kArgsCni, kTopLevel };
+Or<std::optional<Mac>> RequestedMac(const Request& request, MacField field = MacField::kArgsCni);
+
+// Fails `backend` unless absent, "nftables" or "iptables": the Go plugins' choice between two
+// programs. Here it is the kernel's nftables either way.
+void CheckMasqBackend(const Reader& backend);
+
+// Before anything is made: an ADD whose interface exists already fails with nothing to take back.
+Status CheckNameIsFree(Rtnl& container, const std::string& ifname);
+
+// A veth pair whose near end gets a random name; router advertisements cannot change its routes.
+// Returns the near end. `rtnl` is of the current namespace.
+Or<Link> MakeVethPair(Rtnl& rtnl, LinkSpec near, const LinkSpec& far);
+
+// We own the routes of `ifname` in the current namespace, not whoever sends router advertisements.
+void RefuseRouterAdvertisements(const std::string& ifname);
+
+std::vector<Cidr> AddressesOf(const Result& result);
 
 // prevResult's interface `ifname` in the sandbox args.netns; an error if there is none.
 Or<Interface> ContainerInterface(const Request& request);
 
-// CHECK: the device `want` names is there, of kind `kind` and with the address `want` has.
+// CHECK: the device `want` names is there, of kind `kind` (empty: any) and with the address `want` has.
 Or<Link> CheckContainerLink(Rtnl& rtnl, const Interface& want, const std::string& kind);
 
 // Deletes `ifname` in the namespace at `netns`. OK if either is gone, or `netns` is empty (the

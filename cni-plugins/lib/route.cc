@@ -192,6 +192,7 @@ Status Rtnl::AddRoute(const RouteSpec& route) {
 Status Rtnl::DeleteRoute(const RouteSpec& route) {
   Message m(RTM_DELROUTE);
   PutRoute(route, &m);
+  static_cast<rtmsg*>(nlmsg_data(nlmsg_hdr(m.raw())))->rtm_protocol = RTPROT_UNSPEC;  // any
   return nl_.Do(m, "delete route " + Describe(route));
 }
 

@@ -22,7 +22,6 @@ namespace keelson::cni {
 namespace {
 
 constexpr int kPortUpTimeoutMs = 2550;  // what the Go plugin's ladder of retries adds up to
-constexpr int kNameAttempts = 10;
 constexpr int kContainerIndex = 2;      // in the result: bridge, host end, container end
 
 // A locally administered unicast address.
@@ -34,12 +33,6 @@ Mac RandomMac() {
   return mac;
 }
 
-// We own the routes of these devices, not whoever sends router advertisements. Fails harmlessly
-// where IPv6 is off.
-void RefuseRouterAdvertisements(const std::string& ifname) {
-  Status ignored = WriteSysctl("net/ipv6/conf/" + ifname + "/accept_ra", "0");
-}
-
 // One ADD in the making. Host and container are reached through a socket each.
 class Attach {
  public:
@@ -49,7 +42,7 @@ class Attach {
 
   Or<Result> Run() {
     const bool layer3 = !request_.conf.ipam_type.empty();
-    CNI_TRY(CheckNameIsFree());
+    CNI_TRY(CheckNameIsFree(container_, request_.args.ifname));
     const bool ask_first = layer3 && !IpamNeedsLink(request_);
     if (ask_first) CNI_TRY(AskIpam());
     CNI_TRY(EnsureBridge());
@@ -63,16 +56,6 @@ class Attach {
   }
 
  private:
-  // Before anything is made: the usual reason for failure costs nothing to take back.
-  Status CheckNameIsFree() {
-    Or<Link> taken = container_.ByName(request_.args.ifname);
-    if (taken.ok()) {
-      return Status(Code::kInvalidEnvironment, "CNI_IFNAME: container veth name \"" +
-                                                   request_.args.ifname + "\" already exists");
-    }
-    return Rtnl::IsMissing(taken.status()) ? Status() : taken.status();
-  }
-
   Status AskIpam() {
     CNI_LET(Result ipam, IpamAdd(request_));
     undo_.Push("release address", [this] { return IpamDel(request_); });
@@ -122,7 +105,7 @@ class Attach {
     peer.mac = conf_.mac;
     peer.mtu = conf_.mtu;
     peer.netns = &ns_;
-    CNI_TRY(MakeHostVeth(host_, "", peer));
+    CNI_LET(port_, MakePortTo(peer));
     result_.interfaces.push_back({conf_.bridge, bridge_.mac.ToString(), 0, "", "", ""});
     result_.interfaces.push_back({port_.name, port_.mac.ToString(), 0, "", "", ""});
     CNI_LET(const Link inside, container_.ByName(request_.args.ifname));
@@ -142,25 +125,15 @@ class Attach {
     return SpoofCheckAdd(request_.conf.name, port_.name, inside.mac, a.container_id, a.ifname);
   }
 
-  // A veth whose near end, `name` or a random one, is an enabled port of the bridge; sets port_.
-  Status MakeHostVeth(Rtnl& rtnl, const std::string& name, const LinkSpec& peer) {
-    Status s;
-    for (int i = 0; i < kNameAttempts; ++i) {
-      LinkSpec host;
-      host.name = name.empty() ? RandomVethName() : name;
-      host.mtu = conf_.mtu;
-      host.master = bridge_.index;
-      host.up = true;
-      s = rtnl.MakeVeth(host, peer);
-      const bool again = s.sys_errno() == EEXIST && name.empty();
-      if (again) continue;
-      CNI_TRY(s);
-      CNI_LET(port_, rtnl.ByName(host.name));
-      undo_.Push("delete " + host.name, [this, index = port_.index] { return host_.Delete(index); });
-      RefuseRouterAdvertisements(host.name);
-      return {};
-    }
-    return s;
+  // A veth whose near end is an enabled port of the bridge.
+  Or<Link> MakePortTo(const LinkSpec& far) {
+    LinkSpec near;
+    near.mtu = far.mtu;
+    near.master = bridge_.index;
+    near.up = true;
+    CNI_LET(const Link port, MakeVethPair(host_, near, far));
+    undo_.Push("delete " + port.name, [this, index = port.index] { return host_.Delete(index); });
+    return port;
   }
 
   Status TagPort(int port, const std::vector<int>& trunk) {
@@ -193,14 +166,12 @@ class Attach {
     }));
     CNI_TRY(ServeAsGateway());
     if (!conf_.ip_masq) return {};
-    std::vector<Cidr> addresses;
-    for (const IpConfig& ip : result_.ips) addresses.push_back(ip.address);
     undo_.Push("remove masquerading", [this] {
       const Args& a = request_.args;
       return MasqueradeDel(request_.conf.name, a.container_id, a.ifname);
     });
     const Args& a = request_.args;
-    return MasqueradeAdd(request_.conf.name, a.container_id, a.ifname, addresses);
+    return MasqueradeAdd(request_.conf.name, a.container_id, a.ifname, AddressesOf(result_));
   }
 
   // Addresses are handed out by IPAM, so nobody else has them: duplicate detection only delays. A
@@ -235,18 +206,16 @@ class Attach {
     Or<Link> found = host_.ByName(name);
     if (!found.ok() && !Rtnl::IsMissing(found.status())) return found.status();
     if (!found.ok()) {
-      const Link container_port = port_;
       LinkSpec leg;
       leg.name = name;
       leg.mtu = bridge_.mtu;
       leg.up = true;
-      Status made = MakeHostVeth(host_, "", leg);
-      if (made.ok()) made = TagPort(port_.index, {});
-      port_ = container_port;
-      if (!made.ok() && !host_.ByName(name).ok()) return made.Within("vlan gateway " + name);
-      CNI_LET(found, host_.ByName(name));
+      Or<Link> port = MakePortTo(leg);
+      Status made = port.ok() ? TagPort(port->index, {}) : port.status();
+      if (made.sys_errno() != EEXIST) CNI_TRY(made.Within("vlan gateway " + name));
+      found = host_.ByName(name);  // ours, or that of somebody who was faster
     }
-    return *found;
+    return found;
   }
 
   static Status CheckVlanDeviceName(const std::string& name) {

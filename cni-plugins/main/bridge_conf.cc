@@ -39,11 +39,7 @@ void CheckCombination(const BridgeConf& conf, const Request& request, const Read
     r["hairpinMode"].Fail("cannot be set together with promiscMode");
   }
   if (Status s = CheckIfName(conf.bridge); !s.ok()) r["bridge"].Fail(s.message());
-  // The backend was a choice between two programs; here it is the kernel's nftables either way.
-  const Reader backend = r["ipMasqBackend"];
-  if (backend.given() && backend.String() != "nftables" && backend.String() != "iptables") {
-    backend.Fail("unknown backend \"" + backend.String() + "\"");
-  }
+  CheckMasqBackend(r["ipMasqBackend"]);
 }
 
 }  // namespace
