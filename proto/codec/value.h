@@ -19,14 +19,14 @@ struct DecodeOptions {
   size_t max_bytes = 10u << 20;   // input size
   int max_depth = 100;            // nesting of lists and maps
   size_t max_nodes = 1'000'000;   // values after aliases are expanded
-  std::string source;             // file name or URL in front of messages; may be empty
+  std::string source{};           // file name or URL in front of messages; may be empty
 };
 
 // Something we read past: an unknown or a duplicate member.
 struct DecodeWarning {
-  std::string path;  // spec.containers[0].image
+  std::string path{};  // spec.containers[0].image
   int line = 0;      // 1-based, 0 unknown
-  std::string message;
+  std::string message{};
 };
 
 struct Member;
@@ -37,9 +37,9 @@ struct Value {
   Kind kind = Kind::kNull;
   bool boolean = false;
   int line = 0;                // where it starts, 1-based; 0 when it was not read from text
-  std::string text;            // kString: the text; kNumber: a valid JSON number
-  std::vector<Value> items;    // kList
-  std::vector<Member> members;  // kMap, in order of appearance, keys unique
+  std::string text{};          // kString: the text; kNumber: a valid JSON number
+  std::vector<Value> items{};  // kList
+  std::vector<Member> members{};  // kMap, in order of appearance, keys unique
 
   // The member of a map called `key`, or null. Valid until the map changes.
   const Value* Find(std::string_view key) const;
