@@ -67,12 +67,13 @@ GrpcRuntime::GrpcRuntime(base::Loop& loop, base::Nanos request_timeout,
 
 absl::StatusOr<std::unique_ptr<GrpcRuntime>> GrpcRuntime::Make(base::Loop& loop,
                                                                GrpcRuntimeOptions options) {
-  auto runtime = RpcChannel::Make(loop, options.runtime_endpoint);
+  auto poller = std::make_shared<RpcPoller>();
+  auto runtime = RpcChannel::Make(loop, poller, options.runtime_endpoint);
   if (!runtime.ok()) return runtime.status();
   std::unique_ptr<RpcChannel> images;
   if (!options.image_endpoint.empty() &&
       *GrpcTarget(options.runtime_endpoint) != GrpcTarget(options.image_endpoint).value_or("")) {
-    auto made = RpcChannel::Make(loop, options.image_endpoint);
+    auto made = RpcChannel::Make(loop, poller, options.image_endpoint);
     if (!made.ok()) return made.status();
     images = *std::move(made);
   }

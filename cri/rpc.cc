@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/rpc.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
-#include <grpcpp/support/client_callback.h>
 #include <sys/un.h>
 
 #include <atomic>
 #include <map>
 #include <optional>
 
+#include "absl/functional/any_invocable.h"
 #include "base/loop.h"
 #include "base/strings.h"
+#include "base/thread.h"
 #include "cri/error.h"
 
 namespace keelson::cri {
@@ -77,6 +80,8 @@ struct Call {
   grpc::ClientContext context;
   std::shared_ptr<const MessageLite> request;
   std::shared_ptr<MessageLite> response;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<MessageLite>> reader;
+  grpc::Status status;                        // gRPC writes it before the call's completion
   std::function<void(absl::Status)> on_done;  // on the loop
   bool abandoned = false;  // loop: nobody waits any more; call nothing of the caller's
 };
@@ -114,54 +119,88 @@ absl::StatusOr<std::string> GrpcTarget(const std::string& endpoint) {
   return base::StrCat("unix:", path);
 }
 
-// Outlives the RpcChannel for as long as posted completions refer to it. It must not be what keeps the
-// grpc::Channel alive then: the last owner of a channel waits for gRPC's threads, and may be none.
-struct RpcChannel::Core {
-  Core(base::Loop& l, std::shared_ptr<grpc::Channel> channel) : loop(l), stub(std::move(channel)) {}
+struct RpcPoller::State {
+  grpc::CompletionQueue queue;
+  std::unique_ptr<base::Thread> thread;
+};
+
+// What is left of a channel's calls: outlives the RpcChannel while posted completions refer to it.
+struct RpcChannel::Core : std::enable_shared_from_this<Core> {
+  Core(base::Loop& l, grpc::CompletionQueue& q, std::shared_ptr<grpc::Channel> channel)
+      : loop(l), queue(q), stub(std::move(channel)) {}
+
+  // One operation gRPC still owes us the completion of.
+  struct Completion {
+    std::shared_ptr<Core> core;
+    absl::AnyInvocable<void(bool ok)> then;  // on the loop
+  };
 
   base::Loop& loop;
+  grpc::CompletionQueue& queue;
   std::optional<Stub> stub;  // until the RpcChannel goes
-  // Loop state. A call is here from its start until gRPC's completion has reached the loop.
+  // Loop state. A call is here from its start until its last completion has reached the loop.
   std::map<uint64_t, std::shared_ptr<Call>> calls;
   uint64_t next_id = 0;
-  // Completions gRPC still owes us; the one thing its threads write.
-  std::atomic<uint32_t> owed = 0;
+  std::atomic<uint32_t> owed = 0;  // completions; the one thing the poller's thread writes
 
-  // gRPC thread, the last act of a call.
-  void Paid() {
-    if (owed.fetch_sub(1) == 1) owed.notify_all();
+  // The tag of a gRPC operation.
+  Completion* Then(absl::AnyInvocable<void(bool ok)> fn) {
+    owed.fetch_add(1);
+    return new Completion{shared_from_this(), std::move(fn)};
+  }
+  // Poller's thread.
+  static void Complete(std::unique_ptr<Completion> done, bool ok) {
+    auto core = done->core;
+    core->loop.Post([done = std::move(done), ok] { done->then(ok); });
+    if (core->owed.fetch_sub(1) == 1) core->owed.notify_all();
   }
 
   uint64_t Register(std::shared_ptr<Call> call) {
     call->started = loop.clock().Monotonic();
     Prepare(call->context, call->options);
-    owed.fetch_add(1);
     calls.emplace(++next_id, std::move(call));
     return next_id;
   }
 
-  // Loop.
-  void Finish(uint64_t id, const grpc::Status& status) {
+  void Start(std::shared_ptr<Call> call) {
+    const uint64_t id = Register(call);
+    call->reader =
+        stub->PrepareUnaryCall(&call->context, Path(call->options), *call->request, &queue);
+    call->reader->StartCall();
+    call->reader->Finish(call->response.get(), &call->status, Then([this, id](bool) { End(id); }));
+  }
+
+  void End(uint64_t id) {
     auto node = calls.extract(id);
     if (node.empty()) return;  // the RpcChannel is gone
     Call& call = *node.mapped();
-    if (!call.abandoned) call.on_done(FromGrpc(status, call.options));
-  }
-
-  static void Start(std::shared_ptr<Core> core, std::shared_ptr<Call> call) {
-    const uint64_t id = core->Register(call);
-    core->stub->UnaryCall(&call->context, Path(call->options), {}, call->request.get(),
-                          call->response.get(), [core, id](grpc::Status status) {
-                            core->loop.Post([core, id, status] { core->Finish(id, status); });
-                            core->Paid();
-                          });
+    if (!call.abandoned) call.on_done(FromGrpc(call.status, call.options));
   }
 };
 
-// The gRPC side of a stream. The next message is read once the loop has dealt with the last one, so a
-// flood waits in the socket and not in memory.
-class RpcChannel::Reader final : public grpc::ClientBidiReactor<MessageLite, MessageLite>,
-                                 public std::enable_shared_from_this<Reader> {
+RpcPoller::RpcPoller() : state_(std::make_unique<State>()) {
+  // Keeps gRPC's globals to the end of the process: taking them down waits up to 10 s for the thread
+  // that finished the last large write.
+  grpc_init();
+  state_->thread = std::make_unique<base::Thread>("grpc-poll", [queue = &state_->queue] {
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue->Next(&tag, &ok))
+      RpcChannel::Core::Complete(
+          std::unique_ptr<RpcChannel::Core::Completion>(
+              static_cast<RpcChannel::Core::Completion*>(tag)),
+          ok);
+  });
+}
+
+RpcPoller::~RpcPoller() {
+  state_->queue.Shutdown();
+  state_->thread.reset();
+}
+
+// A stream's life, all of it on the loop. The next message is asked for once the last one was dealt
+// with, so a flood waits in the socket and not in memory.
+class RpcChannel::Reader : public std::enable_shared_from_this<Reader> {
  public:
   Reader(std::shared_ptr<Core> core, Stream stream)
       : core_(std::move(core)), stream_(std::move(stream)), call_(std::make_shared<Call>()) {
@@ -170,73 +209,74 @@ class RpcChannel::Reader final : public grpc::ClientBidiReactor<MessageLite, Mes
 
   const std::shared_ptr<Call>& call() const { return call_; }
 
-  // Loop. `on_done` gets the end of the stream, on the loop.
+  // `on_done` gets the end of the stream.
   void Start(std::function<void(absl::Status)> on_done) {
     call_->on_done = std::move(on_done);
     id_ = core_->Register(call_);
-    keep_ = shared_from_this();
-    core_->stub->PrepareBidiStreamingCall(&call_->context, Path(stream_.options), {}, this);
-    AddHold();  // for the reads started on the loop
-    StartWriteLast(stream_.request.get(), grpc::WriteOptions());
-    StartRead(stream_.message.get());
-    StartCall();
+    io_ = core_->stub->PrepareCall(&call_->context, Path(stream_.options), &core_->queue);
+    io_->StartCall(Then(&Reader::OnStarted));
   }
 
  private:
-  void OnWriteDone(bool ok) override {
-    if (ok) core_->loop.Post([self = shared_from_this()] { self->SendFence(); });
-  }
-  void OnReadDone(bool ok) override {
-    if (!ok) return RemoveHold();
-    core_->loop.Post([self = shared_from_this()] { self->Deliver(); });
-  }
-  void OnDone(const grpc::Status& status) override {
-    auto core = core_;
-    core->loop.Post([self = shared_from_this(), status] { self->Finish(status); });
-    auto last = std::move(keep_);
-    last.reset();  // before Paid(): until then the RpcChannel keeps the grpc::Channel
-    core->Paid();
+  Core::Completion* Then(void (Reader::*step)(bool)) {
+    ++pending_;
+    return core_->Then([self = shared_from_this(), step](bool ok) {
+      --self->pending_;
+      if (self->core_->stub) (self.get()->*step)(ok);
+    });
   }
 
-  // Loop.
-  bool Ended() const { return ended_ || call_->abandoned; }
+  void OnStarted(bool ok) {
+    if (!ok) return Finish();
+    io_->WriteLast(*stream_.request, grpc::WriteOptions(), Then(&Reader::OnWritten));
+    io_->Read(stream_.message.get(), Then(&Reader::OnRead));
+  }
+  void OnWritten(bool ok) {
+    if (failed_) return Finish();
+    if (ok && !call_->abandoned) SendFence();
+  }
+  void OnRead(bool ok) {
+    if (!ok) return Finish();
+    if (!call_->abandoned) stream_.on_message(*stream_.message);
+    stream_.message->Clear();
+    io_->Read(stream_.message.get(), Then(&Reader::OnRead));
+  }
+  // Asks for the status once nothing else is under way.
+  void Finish() {
+    failed_ = true;
+    if (pending_ == 0) io_->Finish(&call_->status, Then(&Reader::OnFinished));
+  }
+  void OnFinished(bool) { core_->End(id_); }
+
   void SendFence() {
-    if (Ended()) return;
     auto fence = std::make_shared<Call>();
     fence->options = stream_.fence;
     fence->request = stream_.fence_request;
     fence->response = stream_.fence_response;
     fence->on_done = [self = shared_from_this()](absl::Status status) {
-      if (status.ok() && !self->Ended()) self->stream_.on_open();
+      if (status.ok() && !self->failed_ && !self->call_->abandoned) self->stream_.on_open();
     };
-    Core::Start(core_, std::move(fence));
-  }
-  void Deliver() {
-    if (!call_->abandoned) stream_.on_message(*stream_.message);
-    stream_.message->Clear();
-    StartRead(stream_.message.get());
-  }
-  void Finish(const grpc::Status& status) {
-    ended_ = true;
-    core_->Finish(id_, status);
+    core_->Start(std::move(fence));
   }
 
   const std::shared_ptr<Core> core_;
   Stream stream_;
   const std::shared_ptr<Call> call_;
+  std::unique_ptr<grpc::ClientAsyncReaderWriter<MessageLite, MessageLite>> io_;
   uint64_t id_ = 0;
-  std::shared_ptr<Reader> keep_;  // until OnDone: gRPC knows us by a plain pointer
-  bool ended_ = false;            // loop
+  int pending_ = 0;      // operations
+  bool failed_ = false;  // set by the first operation that failed: the stream has ended
 };
 
 absl::StatusOr<std::unique_ptr<RpcChannel>> RpcChannel::Make(base::Loop& loop,
+                                                             std::shared_ptr<RpcPoller> poller,
                                                              const std::string& endpoint) {
   auto target = GrpcTarget(endpoint);
   if (!target.ok()) return target.status();
   auto channel =
       grpc::CreateCustomChannel(*target, grpc::InsecureChannelCredentials(), ChannelArgs());
-  return std::unique_ptr<RpcChannel>(
-      new RpcChannel(std::make_shared<Core>(loop, std::move(channel))));
+  auto core = std::make_shared<Core>(loop, poller->state_->queue, std::move(channel));
+  return std::unique_ptr<RpcChannel>(new RpcChannel(std::move(poller), std::move(core)));
 }
 
 RpcChannel::~RpcChannel() {
@@ -259,7 +299,7 @@ base::Task<absl::Status> RpcChannel::Unary(CallOptions options,
   base::OneShot<absl::Status> done;
   call->on_done = [done](absl::Status status) mutable { done.Set(std::move(status)); };
   CancelOnUnwind cancel(call);
-  Core::Start(core_, call);
+  core_->Start(call);
   absl::Status status = co_await done.Wait();
   cancel.Ended();
   co_return status;

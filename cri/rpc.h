@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // gRPC calls as coroutines: the only file pair that knows gRPC.
 //
-// Loop only; gRPC's own few threads do nothing but post onto the loop. A call whose awaiting task is
+// Loop only; completions are posted onto the loop by the poller's thread. A call whose awaiting task is
 // cancelled is cancelled at the server too, and stays in InFlightCalls() until gRPC has let go of it.
 #pragma once
 
@@ -45,6 +45,22 @@ struct CallOptions {
 // A path or unix:// URL as gRPC's target; InvalidArgument for anything but a unix socket.
 absl::StatusOr<std::string> GrpcTarget(const std::string& endpoint);
 
+// The thread that waits for gRPC's completions and posts them onto loops. It sleeps until there is one;
+// gRPC 1.51's callback interface would poll each second and be deaf for 100 ms after every time.
+class RpcPoller {
+ public:
+  RpcPoller();
+  RpcPoller(const RpcPoller&) = delete;
+  RpcPoller& operator=(const RpcPoller&) = delete;
+  // REQUIRES: all channels on it are gone.
+  ~RpcPoller();
+
+ private:
+  friend class RpcChannel;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 // One connection to one socket, made when first needed and again after each loss: at once, then after
 // 100 ms doubling to 3 s.
 // The destructor REQUIRES that no task awaits a call; it cancels what is in flight and waits (for
@@ -52,6 +68,7 @@ absl::StatusOr<std::string> GrpcTarget(const std::string& endpoint);
 class RpcChannel {
  public:
   static absl::StatusOr<std::unique_ptr<RpcChannel>> Make(base::Loop& loop,
+                                                          std::shared_ptr<RpcPoller> poller,
                                                           const std::string& endpoint);
   RpcChannel(const RpcChannel&) = delete;
   RpcChannel& operator=(const RpcChannel&) = delete;
@@ -82,10 +99,13 @@ class RpcChannel {
   std::vector<InFlight> InFlightCalls() const;
 
  private:
+  friend class RpcPoller;
   struct Core;
   class Reader;
-  explicit RpcChannel(std::shared_ptr<Core> core) : core_(std::move(core)) {}
-  std::shared_ptr<Core> core_;
+  RpcChannel(std::shared_ptr<RpcPoller> poller, std::shared_ptr<Core> core)
+      : poller_(std::move(poller)), core_(std::move(core)) {}
+  const std::shared_ptr<RpcPoller> poller_;
+  const std::shared_ptr<Core> core_;
 };
 
 }  // namespace keelson::cri
