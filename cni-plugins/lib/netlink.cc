@@ -62,12 +62,17 @@ void Message::Text(int attr, std::string_view v) {
   Put(attr, terminated.c_str(), terminated.size() + 1);
 }
 
-void Netlink::Free::operator()(nl_sock* s) const { nl_socket_free(s); }
+// The last close of a netfilter socket waits until nf_tables has freed what was deleted lately, by
+// whomever: a grace period of RCU, 5 to 15 ms. The deletion itself has long taken effect.
+void Netlink::Free::operator()(nl_sock* s) const {
+  if (in_background) ReleaseInBackground(nl_socket_get_fd(s));
+  nl_socket_free(s);
+}
 
 int Netlink::fd() const { return nl_socket_get_fd(sock_.get()); }
 
 Or<Netlink> Netlink::Open(int protocol) {
-  Netlink nl(nl_socket_alloc());
+  Netlink nl(nl_socket_alloc(), protocol == NETLINK_NETFILTER);
   if (!nl.sock_) return Status::Internal("no memory for a netlink socket");
   if (const int e = nl_connect(nl.sock_.get(), protocol); e < 0) {
     return NlError(e, "open netlink socket");

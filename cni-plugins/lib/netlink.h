@@ -89,9 +89,10 @@ class Netlink {
 
  private:
   struct Free {
+    bool in_background = false;  // see ReleaseInBackground()
     void operator()(nl_sock* s) const;
   };
-  explicit Netlink(nl_sock* sock) : sock_(sock) {}
+  explicit Netlink(nl_sock* sock, bool in_background) : sock_(sock, Free{in_background}) {}
   Status Send(Message& message, const std::string& what, uint32_t* seq);
   Or<std::string> Receive(const std::string& what);
   Status AskOnce(Message& message, const std::string& what,

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 #include <memory>
 
@@ -72,6 +73,30 @@ std::string RandomHex(int n) {
     if (::getrandom(&byte, 1, 0) == 1) out.push_back(kHex[byte & 15]);
   }
   return out;
+}
+
+void ReleaseInBackground(int fd) {
+  // A socket whose own descriptor waits in its own queue, together with `fd`, can be reached by
+  // nobody once it is closed: the kernel's collector of such cycles, a worker, then drops them all.
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0) return;
+  const Fd sender(pair[0]);
+  const Fd cycle(pair[1]);
+  const int carried[2] = {cycle.get(), fd};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof carried)] = {};
+  char byte = 0;
+  iovec data{&byte, 1};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof carried);
+  std::memcpy(CMSG_DATA(header), carried, sizeof carried);
+  ::sendmsg(sender.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 Or<std::string> ReadSysctl(const std::string& name) {
