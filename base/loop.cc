@@ -8,7 +8,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include "base/check.h"
 #include "base/errno_status.h"
 
 namespace keelson::base {
@@ -65,8 +64,7 @@ Loop::Loop()
       clock_(real_clock_.get()),
       pool_(std::make_unique<BlockingPool>(kBlockingThreads)) {}
 
-Loop::Loop(VirtualClock& clock)
-    : io_(1), virtual_clock_(&clock), clock_(&clock), pool_(std::make_unique<BlockingPool>(0)) {}
+Loop::Loop(Clock& clock) : io_(1), clock_(&clock), pool_(std::make_unique<BlockingPool>(0)) {}
 
 Loop::~Loop() {
   pool_.reset();  // its threads post here
@@ -87,11 +85,10 @@ void Loop::RunReady() {
   io_.poll();
 }
 
-void Loop::RunFor(Nanos limit) {
-  KEELSON_CHECK(virtual_clock_ != nullptr);
-  MonoTime end = virtual_clock_->Monotonic() + limit;
-  do RunReady();
-  while (virtual_clock_->AdvanceToNext(end));
+void RunFor(Loop& loop, VirtualClock& clock, Nanos limit) {
+  MonoTime end = clock.Monotonic() + limit;
+  do loop.RunReady();
+  while (clock.AdvanceToNext(end));
 }
 
 Task<absl::Status> WaitReadable(Loop& loop, int fd) {

@@ -38,8 +38,9 @@ class Loop {
  public:
   // The machine's clock, up to eight blocking threads.
   Loop();
-  // A virtual clock, blocking work done inline. `clock` outlives the loop.
-  explicit Loop(VirtualClock& clock);
+  // Somebody else's clock, blocking work done inline: for tests and simulations, which step the loop
+  // with RunReady. `clock` outlives the loop.
+  explicit Loop(Clock& clock);
   ~Loop();
 
   boost::asio::io_context& io() { return io_; }
@@ -53,19 +54,18 @@ class Loop {
   // Runs `fn` on the loop's thread in a later turn. Any thread.
   void Post(absl::AnyInvocable<void()> fn);
 
-  // Virtual clock only: runs what is ready, then moves time, until nothing is left or `limit` of
-  // virtual time has passed. REQUIRES: constructed with a VirtualClock.
-  void RunFor(Nanos limit);
-  // Runs what is ready now; time stands still.
+  // Runs what is ready now and returns; time stands still.
   void RunReady();
 
  private:
   boost::asio::io_context io_;
   std::unique_ptr<Clock> real_clock_;
-  VirtualClock* virtual_clock_ = nullptr;
   Clock* clock_;
   std::unique_ptr<BlockingPool> pool_;
 };
+
+// Runs what is ready, then moves `clock` to its next timer, until `limit` of virtual time has passed.
+void RunFor(Loop& loop, VirtualClock& clock, Nanos limit);
 
 // Runs `fn` on the pool and returns its result on the loop. `fn` owns all it touches: when the waiting
 // task is cancelled, `fn` still runs to its end and its result is dropped.

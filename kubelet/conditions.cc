@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kubelet/conditions.h"
+
+#include <array>
+
+#include "absl/strings/str_join.h"
+#include "base/strings.h"
+
+namespace keelson::kubelet {
+
+using base::StrCat;
+
+namespace {
+
+struct Outcome {
+  bool ok = true;
+  std::string reason;
+  std::string message;
+};
+
+// Names that keep a condition from being True, and the sentence upstream makes of them.
+struct Culprits {
+  std::vector<std::string> unknown;
+  std::vector<std::string> failing;
+
+  bool none() const { return unknown.empty() && failing.empty(); }
+  std::string Message(std::string_view what) const {
+    std::vector<std::string> parts;
+    if (!unknown.empty())
+      parts.push_back(StrCat("containers with unknown status: [", absl::StrJoin(unknown, " "), "]"));
+    if (!failing.empty())
+      parts.push_back(
+          StrCat("containers with ", what, " status: [", absl::StrJoin(failing, " "), "]"));
+    return absl::StrJoin(parts, ", ");
+  }
+};
+
+const v1::ContainerStatus* Find(
+    const google::protobuf::RepeatedPtrField<v1::ContainerStatus>& list, const std::string& name) {
+  for (const auto& s : list)
+    if (s.name() == name) return &s;
+  return nullptr;
+}
+
+bool AnyRegularStarted(const v1::PodStatus& status) {
+  for (const auto& s : status.containerstatuses())
+    if (s.state().has_running() || s.state().has_terminated() || s.laststate().has_terminated())
+      return true;
+  return false;
+}
+
+Outcome Initialized(const StatusInput& in, const v1::PodStatus& status) {
+  if (status.phase() == "Succeeded") return {true, "PodCompleted", ""};
+  if (AnyRegularStarted(status)) return {};
+  Culprits culprits;
+  for (const auto& c : in.pod.spec().initcontainers()) {
+    const v1::ContainerStatus* s = Find(status.initcontainerstatuses(), c.name());
+    if (!s) culprits.unknown.push_back(c.name());
+    else if (IsSidecar(c) ? !s->started() : !s->ready()) culprits.failing.push_back(c.name());
+  }
+  if (culprits.none()) return {};
+  return {false, "ContainersNotInitialized", culprits.Message("incomplete")};
+}
+
+Outcome ContainersReady(const StatusInput& in, const v1::PodStatus& status) {
+  if (status.phase() == "Succeeded") return {false, "PodCompleted", ""};
+  if (status.phase() == "Failed") return {false, "PodFailed", ""};
+  Culprits culprits;
+  auto check = [&](const v1::Container& c, const auto& list) {
+    const v1::ContainerStatus* s = Find(list, c.name());
+    if (!s) culprits.unknown.push_back(c.name());
+    else if (!s->ready()) culprits.failing.push_back(c.name());
+  };
+  for (const auto& c : in.pod.spec().initcontainers())
+    if (IsSidecar(c)) check(c, status.initcontainerstatuses());
+  for (const auto& c : in.pod.spec().containers()) check(c, status.containerstatuses());
+  if (culprits.none()) return {};
+  return {false, culprits.unknown.empty() ? "ContainersNotReady" : "UnknownContainerStatuses",
+          culprits.Message("unready")};
+}
+
+Outcome Ready(const StatusInput& in, const Outcome& containers_ready) {
+  if (!containers_ready.ok) return containers_ready;
+  std::vector<std::string> unready;
+  for (const auto& gate : in.pod.spec().readinessgates()) {
+    const v1::PodCondition* c = FindCondition(in.previous, gate.conditiontype());
+    if (!c)
+      unready.push_back(StrCat("corresponding condition of pod readiness gate \"",
+                               gate.conditiontype(), "\" does not exist."));
+    else if (c->status() != "True")
+      unready.push_back(StrCat("the status of pod readiness gate \"", gate.conditiontype(),
+                               "\" is not \"True\", but ", c->status()));
+  }
+  if (unready.empty()) return {};
+  return {false, "ReadinessGatesNotReady", absl::StrJoin(unready, ", ")};
+}
+
+void Add(const StatusInput& in, const std::string& type, const Outcome& outcome,
+         v1::PodStatus& status) {
+  auto* c = status.add_conditions();
+  c->set_type(type);
+  c->set_status(outcome.ok ? "True" : "False");
+  if (!outcome.reason.empty()) c->set_reason(outcome.reason);
+  if (!outcome.message.empty()) c->set_message(outcome.message);
+  if (in.pod.metadata().generation() > 0)
+    c->set_observedgeneration(in.pod.metadata().generation());
+  const v1::PodCondition* before = FindCondition(in.previous, type);
+  if (before && before->status() == c->status())
+    *c->mutable_lasttransitiontime() = before->lasttransitiontime();
+  else
+    SetTime(in.now, c->mutable_lasttransitiontime());
+}
+
+constexpr std::array<const char*, 5> kOwned = {"PodReadyToStartContainers", "Initialized", "Ready",
+                                               "ContainersReady", "PodScheduled"};
+
+bool IsOwned(const std::string& type) {
+  for (const char* owned : kOwned)
+    if (type == owned) return true;
+  return false;
+}
+
+}  // namespace
+
+const v1::PodCondition* FindCondition(const v1::PodStatus& status, const std::string& type) {
+  for (const auto& c : status.conditions())
+    if (c.type() == type) return &c;
+  return nullptr;
+}
+
+void AddConditions(const StatusInput& in, v1::PodStatus& status) {
+  Outcome containers_ready = ContainersReady(in, status);
+  Add(in, "PodReadyToStartContainers", {in.sandbox_ready, "", ""}, status);
+  Add(in, "Initialized", Initialized(in, status), status);
+  Add(in, "Ready", Ready(in, containers_ready), status);
+  Add(in, "ContainersReady", containers_ready, status);
+  Add(in, "PodScheduled", {}, status);
+  for (const auto& c : in.previous.conditions())
+    if (!IsOwned(c.type())) *status.add_conditions() = c;
+}
+
+}  // namespace keelson::kubelet

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kubelet/plan.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace keelson::kubelet {
+
+using base::StrCat;
+
+namespace {
+
+bool Contains(const google::protobuf::RepeatedField<int32_t>& values, int code) {
+  return std::find(values.begin(), values.end(), code) != values.end();
+}
+
+bool RuleMatches(const v1::ContainerRestartRule& rule, int exit_code) {
+  const auto& codes = rule.exitcodes();
+  bool listed = Contains(codes.values(), exit_code);
+  return codes.operator_() == "NotIn" ? !listed : listed;
+}
+
+// One pass over one pod; each method handles one group of containers.
+class Planner {
+ public:
+  explicit Planner(const PlanInput& input) : in_(input), spec_(input.pod.spec()) {}
+
+  PodPlan Run() {
+    SandboxNeed need = NeedSandbox(in_.pod, in_.seen);
+    if (need.create) {
+      PlanSandbox(need);
+      return std::move(plan_);
+    }
+    plan_.initialized = PlanInit();
+    if (failed_for_good_) {
+      plan_.stop_pod = true;
+      return std::move(plan_);
+    }
+    if (plan_.initialized) PlanRegular();
+    Prune();
+    return std::move(plan_);
+  }
+
+ private:
+  // Upstream does not bring a sandbox back for a pod that has nothing left to run in it.
+  void PlanSandbox(const SandboxNeed& need) {
+    const std::string& policy = spec_.restartpolicy();
+    bool had_containers = !in_.seen.containers.empty();
+    bool nothing_left = policy == "Never" && need.attempt > 0 && had_containers;
+    if (policy != "Always" && !nothing_left && AnyRegularCreated())
+      nothing_left = std::all_of(
+          spec_.containers().begin(), spec_.containers().end(), [&](const v1::Container& c) {
+            const ObservedContainer* seen = in_.seen.Newest(c.name());
+            return seen && seen->state == ContainerState::kExited &&
+                   DecideRestart(in_.pod, c, seen->exit_code) == RestartDecision::kNo;
+          });
+    if (nothing_left) {
+      plan_.stop_pod = true;
+      return;
+    }
+    plan_.create_sandbox = true;
+    plan_.sandbox_attempt = need.attempt;
+    plan_.sandbox_changed = need.replaces;
+    for (size_t i = 1; i < in_.seen.sandboxes.size(); ++i) PruneSandbox(in_.seen.sandboxes[i]);
+  }
+
+  bool AnyRegularCreated() const {
+    return std::any_of(spec_.containers().begin(), spec_.containers().end(),
+                       [&](const v1::Container& c) { return in_.seen.Newest(c.name()); });
+  }
+
+  // Once a regular container exists that has not ended, init containers are history.
+  bool PreviouslyInitialized() const {
+    return std::any_of(spec_.containers().begin(), spec_.containers().end(),
+                       [&](const v1::Container& c) {
+                         if (in_.busy.contains(c.name())) return true;
+                         const ObservedContainer* seen = in_.seen.Newest(c.name());
+                         return seen && (seen->state == ContainerState::kCreated ||
+                                         seen->state == ContainerState::kRunning);
+                       });
+  }
+
+  void Start(ContainerKind kind, int index, const ObservedContainer* last) {
+    const v1::Container& c = ContainerOf(in_.pod, kind, index);
+    if (in_.busy.contains(c.name())) return;
+    for (const auto& planned : plan_.start)
+      if (planned.kind == kind && planned.index == index) return;
+    if (last && last->state == ContainerState::kCreated && last->hash == HashOf(c)) {
+      plan_.start.push_back({kind, index, last->restart_count, false, last->id});
+      return;
+    }
+    if (last && last->state == ContainerState::kExited && InBackoff(c, *last)) return;
+    plan_.start.push_back({kind, index, last ? last->restart_count + 1 : 0, last == nullptr, {}});
+  }
+
+  bool InBackoff(const v1::Container& c, const ObservedContainer& last) {
+    std::string key = RestartBackoffKey(in_.pod, c);
+    auto ended = in_.ended.find(last.id);
+    base::MonoTime event = ended == in_.ended.end() ? in_.now : ended->second;
+    base::Nanos left = in_.backoff.Remaining(key, event, in_.now);
+    if (left <= base::Nanos(0)) return false;
+    plan_.waiting[c.name()] = {
+        "CrashLoopBackOff",
+        StrCat("back-off ", base::GoDuration(in_.backoff.Delay(key)),
+               " restarting failed container=", c.name(), " pod=", in_.pod.metadata().name(), "_",
+               in_.pod.metadata().namespace_(), "(", in_.pod.metadata().uid(), ")")};
+    base::MonoTime when = in_.now + left;
+    plan_.look_again = plan_.look_again ? std::min(*plan_.look_again, when) : when;
+    return true;
+  }
+
+  const std::string& HashOf(const v1::Container& c) const {
+    static const std::string kNone;
+    auto it = in_.hashes.find(c.name());
+    return it == in_.hashes.end() ? kNone : it->second;
+  }
+
+  void Kill(const ObservedContainer& c, KillCause cause, std::string message) {
+    if (in_.busy.contains(c.name)) return;
+    plan_.kill.push_back({c.id, c.name, cause, std::move(message)});
+  }
+
+  static ProbeResult ResultOf(const std::map<std::string, ProbeResult>& results,
+                              const std::string& id) {
+    auto it = results.find(id);
+    return it == results.end() ? ProbeResult::kUnknown : it->second;
+  }
+
+  // A running container that must not go on as it is; true when it is being killed.
+  bool KillIfUnwanted(const v1::Container& c, const ObservedContainer& seen) {
+    if (!seen.hash.empty() && seen.hash != HashOf(c)) {
+      Kill(seen, KillCause::kSpecChanged, StrCat("Container ", c.name(), " definition changed"));
+      return true;
+    }
+    if (c.has_livenessprobe() &&
+        ResultOf(in_.probes.liveness, seen.id) == ProbeResult::kFailure) {
+      Kill(seen, KillCause::kLiveness,
+           StrCat("Container ", c.name(), " failed liveness probe, will be restarted"));
+      return true;
+    }
+    if (c.has_startupprobe() && ResultOf(in_.probes.startup, seen.id) == ProbeResult::kFailure) {
+      Kill(seen, KillCause::kStartup,
+           StrCat("Container ", c.name(), " failed startup probe, will be restarted"));
+      return true;
+    }
+    return false;
+  }
+
+  // From the last init container to the first: the latest one that exists tells how far we are.
+  // Returns whether the regular containers may run.
+  bool PlanInit() {
+    if (spec_.initcontainers_size() == 0) return true;
+    const bool previously = PreviouslyInitialized();
+    bool initialized = previously;
+    bool frontier_found = false;
+    for (int i = spec_.initcontainers_size() - 1; i >= 0; --i) {
+      const v1::Container& c = spec_.initcontainers(i);
+      const ObservedContainer* seen = in_.seen.Newest(c.name());
+      const bool sidecar = IsSidecar(c);
+      const bool busy = in_.busy.contains(c.name());
+      if (previously || frontier_found) {
+        // Past its turn: only a sidecar is still kept running.
+        if (sidecar && (seen || previously)) KeepSidecar(i, c, seen);
+        continue;
+      }
+      if (!seen && !busy) continue;
+      frontier_found = true;
+      if (!busy && PlanInitFrontier(i, c, *seen)) {
+        if (i + 1 == spec_.initcontainers_size()) initialized = true;
+        else Start(ContainerKind::kInit, i + 1, nullptr);
+      }
+    }
+    if (!previously && !frontier_found) Start(ContainerKind::kInit, 0, nullptr);
+    std::reverse(plan_.start.begin(), plan_.start.end());
+    return initialized;
+  }
+
+  void KeepSidecar(int index, const v1::Container& c, const ObservedContainer* seen) {
+    if (in_.busy.contains(c.name())) return;
+    if (!seen) return Start(ContainerKind::kInit, index, nullptr);
+    if (seen->state == ContainerState::kRunning) {
+      KillIfUnwanted(c, *seen);
+    } else if (seen->state == ContainerState::kUnknown) {
+      Kill(*seen, KillCause::kUnknownState, UnknownMessage(c));
+    } else {
+      Start(ContainerKind::kInit, index, seen);
+    }
+  }
+
+  static std::string UnknownMessage(const v1::Container& c) {
+    return StrCat("Container ", c.name(), " is in unknown state, try killing it before restart");
+  }
+
+  // The init container whose turn it is. True when the next one may start.
+  bool PlanInitFrontier(int index, const v1::Container& c, const ObservedContainer& seen) {
+    const bool sidecar = IsSidecar(c);
+    switch (seen.state) {
+      case ContainerState::kCreated:
+        Start(ContainerKind::kInit, index, &seen);
+        return false;
+      case ContainerState::kUnknown:
+        Kill(seen, KillCause::kUnknownState, UnknownMessage(c));
+        return false;
+      case ContainerState::kRunning:
+        if (!sidecar || KillIfUnwanted(c, seen)) return false;
+        return !c.has_startupprobe() ||
+               ResultOf(in_.probes.startup, seen.id) == ProbeResult::kSuccess;
+      case ContainerState::kExited:
+        break;
+    }
+    if (sidecar) {
+      Start(ContainerKind::kInit, index, &seen);
+      return false;
+    }
+    if (seen.exit_code == 0 && seen.reason != "OOMKilled") return true;
+    if (DecideRestart(in_.pod, c, seen.exit_code) == RestartDecision::kNo) failed_for_good_ = true;
+    else Start(ContainerKind::kInit, index, &seen);
+    return false;
+  }
+
+  void PlanRegular() {
+    bool alive = false;  // something is kept, or will be started now or after its back-off
+    for (int i = 0; i < spec_.containers_size(); ++i)
+      alive |= PlanRegularContainer(i, spec_.containers(i));
+    if (restart_all_) return RestartAll();
+    if (!alive) plan_.stop_pod = true;
+  }
+
+  bool PlanRegularContainer(int index, const v1::Container& c) {
+    const ObservedContainer* seen = in_.seen.Newest(c.name());
+    if (in_.busy.contains(c.name())) return true;
+    if (!seen || seen->state == ContainerState::kCreated) {
+      Start(ContainerKind::kRegular, index, seen);
+      return true;
+    }
+    if (seen->state == ContainerState::kRunning) {
+      KillIfUnwanted(c, *seen);
+      return true;
+    }
+    if (seen->state == ContainerState::kUnknown) {
+      Kill(*seen, KillCause::kUnknownState, UnknownMessage(c));
+      return true;
+    }
+    // It ended. A container whose definition changed since runs again whatever the policy says.
+    bool changed = !seen->hash.empty() && seen->hash != HashOf(c);
+    switch (changed ? RestartDecision::kYes : DecideRestart(in_.pod, c, seen->exit_code)) {
+      case RestartDecision::kNo:
+        return false;
+      case RestartDecision::kRestartAllContainers:
+        restart_all_ = true;
+        return true;
+      case RestartDecision::kYes:
+        Start(ContainerKind::kRegular, index, seen);
+        return true;
+    }
+    return false;
+  }
+
+  // KEP-5532: everything is killed at once and removed; the next plan starts from nothing.
+  void RestartAll() {
+    plan_.start.clear();
+    plan_.waiting.clear();
+    for (const auto& c : in_.seen.containers) {
+      if (c.state == ContainerState::kRunning || c.state == ContainerState::kUnknown)
+        Kill(c, KillCause::kRestartAll, StrCat("Container ", c.name, " restarts with its pod"));
+      else if (!in_.busy.contains(c.name))
+        plan_.remove_containers.push_back(c.id);
+    }
+  }
+
+  // Of each container the newest instance and the newest ended one before it are kept.
+  void Prune() {
+    if (restart_all_) return;
+    std::map<std::string, int> ended;
+    std::set<std::string> seen_names;
+    for (const auto& c : in_.seen.containers) {
+      bool newest = seen_names.insert(c.name).second;
+      if (c.state != ContainerState::kExited || in_.busy.contains(c.name)) continue;
+      if (++ended[c.name] > 1 && !newest) plan_.remove_containers.push_back(c.id);
+    }
+    for (size_t i = 1; i < in_.seen.sandboxes.size(); ++i) PruneSandbox(in_.seen.sandboxes[i]);
+  }
+
+  void PruneSandbox(const ObservedSandbox& sandbox) {
+    bool in_use = sandbox.ready || std::any_of(in_.seen.containers.begin(),
+                                               in_.seen.containers.end(), [&](const auto& c) {
+                                                 return c.sandbox_id == sandbox.id;
+                                               });
+    if (!in_use) plan_.remove_sandboxes.push_back(sandbox.id);
+  }
+
+  const PlanInput& in_;
+  const v1::PodSpec& spec_;
+  PodPlan plan_;
+  bool failed_for_good_ = false;
+  bool restart_all_ = false;
+};
+
+}  // namespace
+
+RestartDecision DecideRestart(const v1::Pod& pod, const v1::Container& container, int exit_code) {
+  for (const auto& rule : container.restartpolicyrules()) {
+    if (!RuleMatches(rule, exit_code)) continue;
+    return rule.action() == "RestartAllContainers" ? RestartDecision::kRestartAllContainers
+                                                   : RestartDecision::kYes;
+  }
+  const std::string& policy =
+      container.has_restartpolicy() ? container.restartpolicy() : pod.spec().restartpolicy();
+  if (policy == "Never") return RestartDecision::kNo;
+  if (policy == "OnFailure") return exit_code != 0 ? RestartDecision::kYes : RestartDecision::kNo;
+  return RestartDecision::kYes;
+}
+
+std::string RestartBackoffKey(const v1::Pod& pod, const v1::Container& container) {
+  const auto& meta = pod.metadata();
+  return StrCat(meta.name(), "/", meta.namespace_(), "/", meta.uid(), "/", container.name(), "/",
+                container.image(), "/", container.resources().SerializeAsString());
+}
+
+const v1::Container& ContainerOf(const v1::Pod& pod, ContainerKind kind, int index) {
+  if (kind == ContainerKind::kInit) return pod.spec().initcontainers(index);
+  return pod.spec().containers(index);
+}
+
+SandboxNeed NeedSandbox(const v1::Pod& pod, const ObservedPod& seen) {
+  if (seen.sandboxes.empty()) return {true, 0, false};
+  const ObservedSandbox& newest = seen.sandboxes[0];
+  int ready = static_cast<int>(std::count_if(seen.sandboxes.begin(), seen.sandboxes.end(),
+                                             [](const ObservedSandbox& s) { return s.ready; }));
+  SandboxNeed again{true, newest.attempt + 1, true};
+  if (ready > 1 || !newest.ready) return again;
+  if (newest.host_network != pod.spec().hostnetwork()) return again;
+  if (!pod.spec().hostnetwork() && newest.ips.empty()) return again;
+  return {false, newest.attempt, false};
+}
+
+}  // namespace keelson::kubelet

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kubelet/pleg.h"
+
+#include <cjson/cJSON.h>
+
+#include <algorithm>
+
+#include "base/errno_status.h"
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace keelson::kubelet {
+
+namespace rt = ::runtime::v1;
+using base::Task;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr const char* kUidLabel = "io.kubernetes.pod.uid";
+constexpr const char* kContainerNameLabel = "io.kubernetes.container.name";
+// How long the runtime may lag behind the kernel after a process has ended.
+constexpr milliseconds kRecheckFirst(2);
+constexpr milliseconds kRecheckMax(1000);
+constexpr int kRefreshTries = 5;
+// Pauses between attempts to open the event stream.
+constexpr milliseconds kReopenFirst(100);
+constexpr milliseconds kReopenMax(30'000);
+
+std::string LabelOf(const google::protobuf::Map<std::string, std::string>& labels,
+                    const char* key) {
+  auto it = labels.find(key);
+  return it == labels.end() ? std::string() : it->second;
+}
+
+// containerd and CRI-O put the init process's pid into the verbose info, a JSON object under "info".
+pid_t PidOf(const google::protobuf::Map<std::string, std::string>& info) {
+  auto it = info.find("info");
+  if (it == info.end()) return 0;
+  std::unique_ptr<cJSON, decltype(&cJSON_Delete)> root(
+      cJSON_ParseWithLength(it->second.data(), it->second.size()), cJSON_Delete);
+  const cJSON* pid = cJSON_GetObjectItemCaseSensitive(root.get(), "pid");
+  return cJSON_IsNumber(pid) ? static_cast<pid_t>(pid->valueint) : 0;
+}
+
+bool SameListing(const ObservedPod& a, const ObservedPod& b) {
+  auto same_sandbox = [](const ObservedSandbox& x, const ObservedSandbox& y) {
+    return x.id == y.id && x.ready == y.ready;
+  };
+  auto same_container = [](const ObservedContainer& x, const ObservedContainer& y) {
+    return x.id == y.id && x.state == y.state;
+  };
+  return std::is_permutation(a.sandboxes.begin(), a.sandboxes.end(), b.sandboxes.begin(),
+                             b.sandboxes.end(), same_sandbox) &&
+         std::is_permutation(a.containers.begin(), a.containers.end(), b.containers.begin(),
+                             b.containers.end(), same_container);
+}
+
+}  // namespace
+
+Pleg::Pleg(base::Loop& loop, cri::Runtime& runtime, PlegOptions options,
+           std::function<void(const PodUid&)> on_change)
+    : loop_(loop),
+      runtime_(runtime),
+      options_(options),
+      on_change_(std::move(on_change)),
+      exits_(loop),
+      tasks_(loop) {}
+
+const ObservedPod& Pleg::View(const PodUid& uid) const {
+  static const ObservedPod kNothing;
+  auto it = entries_.find(uid);
+  return it == entries_.end() ? kNothing : it->second.pod;
+}
+
+std::vector<PodUid> Pleg::KnownPods() const {
+  std::vector<PodUid> uids;
+  for (const auto& [uid, entry] : entries_)
+    if (!entry.pod.empty()) uids.push_back(uid);
+  return uids;
+}
+
+void Pleg::MarkChanged(const PodUid& uid) {
+  changed_.insert(uid);
+  on_change_(uid);
+}
+
+Pleg::Entry& Pleg::EntryOf(const PodUid& uid) {
+  Entry& entry = entries_[uid];
+  entry.pod.uid = uid;
+  return entry;
+}
+
+Task<absl::Status> Pleg::Start() {
+  absl::Status listed = co_await Relist();
+  CO_RETURN_IF_ERROR(listed);
+  std::vector<PodUid> uids(changed_.begin(), changed_.end());
+  std::vector<Task<absl::Status>> refreshes;
+  for (const PodUid& uid : uids) refreshes.push_back(Refresh(uid));
+  auto results = co_await base::Gather(loop_, std::move(refreshes));
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (!results[i].ok())
+      KLOG_WARNING("Cannot read a pod yet; its worker will try again", {"uid", uids[i]},
+                   {"err", results[i]});
+  }
+  co_return absl::OkStatus();
+}
+
+Task<void> Pleg::Run() {
+  tasks_.Spawn("pleg events", EventLoop());
+  co_await RelistLoop();
+}
+
+Task<void> Pleg::Close() {
+  co_await exits_.Close();
+  co_await tasks_.CancelAndJoin();
+}
+
+Task<absl::StatusOr<Pleg::Listing>> Pleg::List(std::string uid) {
+  rt::PodSandboxFilter sandbox_filter;
+  rt::ContainerFilter container_filter;
+  if (!uid.empty()) {
+    (*sandbox_filter.mutable_label_selector())[kUidLabel] = uid;
+    (*container_filter.mutable_label_selector())[kUidLabel] = uid;
+  }
+  // Containers first: one that appears in between is then seen with its sandbox at the next look.
+  auto containers = co_await runtime_.ListContainers(std::move(container_filter));
+  if (!containers.ok()) co_return containers.status();
+  auto sandboxes = co_await runtime_.ListPodSandbox(std::move(sandbox_filter));
+  if (!sandboxes.ok()) co_return sandboxes.status();
+  Listing listing;
+  for (const auto& item : sandboxes->items()) {
+    const std::string& pod_uid = item.metadata().uid();
+    if (LabelOf(item.labels(), kUidLabel).empty()) continue;  // not a kubelet's
+    ObservedPod& pod = listing[pod_uid];
+    pod.uid = pod_uid;
+    pod.name = item.metadata().name();
+    pod.ns = item.metadata().namespace_();
+    pod.sandboxes.push_back({item.id(), item.metadata().attempt(),
+                             item.state() == rt::SANDBOX_READY, false, item.created_at(), {},
+                             item.runtime_handler()});
+  }
+  for (const auto& item : containers->containers()) {
+    std::string pod_uid = LabelOf(item.labels(), kUidLabel);
+    if (pod_uid.empty()) continue;
+    ObservedPod& pod = listing[pod_uid];
+    pod.uid = pod_uid;
+    if (pod.name.empty()) {
+      pod.name = LabelOf(item.labels(), "io.kubernetes.pod.name");
+      pod.ns = LabelOf(item.labels(), "io.kubernetes.pod.namespace");
+    }
+    ObservedContainer c;
+    c.id = item.id();
+    c.sandbox_id = item.pod_sandbox_id();
+    c.name = LabelOf(item.labels(), kContainerNameLabel);
+    c.state = FromCri(item.state());
+    c.created_at = item.created_at();
+    c.restart_count = RestartCountOf(item.annotations());
+    pod.containers.push_back(std::move(c));
+  }
+  for (auto& [id, pod] : listing) SortNewestFirst(pod);
+  co_return listing;
+}
+
+Task<absl::Status> Pleg::Relist() {
+  base::MonoTime started = loop_.clock().Monotonic();
+  std::map<PodUid, uint64_t> versions;
+  for (const auto& [uid, entry] : entries_) versions[uid] = entry.version;
+  auto listing = co_await List("");
+  if (!listing.ok()) co_return base::Annotate(listing.status(), "relist");
+  last_relist_ = started;
+  for (const auto& [uid, pod] : *listing) {
+    auto known = entries_.find(uid);
+    bool amended = known != entries_.end() && known->second.version != versions[uid];
+    if (!amended && !SameListing(View(uid), pod)) MarkChanged(uid);
+  }
+  for (const auto& [uid, entry] : entries_)
+    if (!entry.pod.empty() && !listing->contains(uid) && entry.version == versions[uid])
+      MarkChanged(uid);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Pleg::InspectSandbox(ObservedSandbox* sandbox) {
+  auto status = co_await runtime_.PodSandboxStatus(sandbox->id, verbose());
+  // Removed since it was listed: what the list said is the last word.
+  if (absl::IsNotFound(status.status())) {
+    sandbox->ready = false;
+    co_return absl::OkStatus();
+  }
+  if (!status.ok()) co_return status.status();
+  *sandbox = FromCri(status->status());
+  sandbox->pid = PidOf(status->info());
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Pleg::InspectContainer(ObservedContainer* container) {
+  const bool watch = verbose() && container->state == ContainerState::kRunning;
+  auto status = co_await runtime_.ContainerStatus(container->id, watch);
+  if (absl::IsNotFound(status.status())) {
+    container->state = ContainerState::kUnknown;
+    co_return absl::NotFoundError("removed meanwhile");
+  }
+  if (!status.ok()) co_return status.status();
+  *container = FromCri(status->status(), container->sandbox_id);
+  container->pid = PidOf(status->info());
+  co_return absl::OkStatus();
+}
+
+// Fills in what the list does not tell. An object whose state is known already is not asked about.
+Task<absl::Status> Pleg::Inspect(ObservedPod* pod, const ObservedPod* known) {
+  std::vector<Task<absl::Status>> calls;
+  std::vector<ObservedSandbox> sandboxes = pod->sandboxes;
+  std::vector<ObservedContainer> containers = pod->containers;
+  for (auto& sandbox : sandboxes) {
+    bool same = false;
+    for (const auto& old : known->sandboxes)
+      if (old.id == sandbox.id && old.ready == sandbox.ready) {
+        sandbox = old;
+        same = true;
+      }
+    if (!same) calls.push_back(InspectSandbox(&sandbox));
+  }
+  for (auto& container : containers) {
+    const ObservedContainer* old = known->FindById(container.id);
+    if (old && old->state == container.state) container = *old;
+    else calls.push_back(InspectContainer(&container));
+  }
+  auto results = co_await base::Gather(loop_, std::move(calls));
+  for (const absl::Status& status : results)
+    if (!status.ok() && !absl::IsNotFound(status)) co_return status;
+  pod->sandboxes = std::move(sandboxes);
+  pod->containers.clear();
+  for (auto& c : containers)
+    if (!c.name.empty()) pod->containers.push_back(std::move(c));
+  SortNewestFirst(*pod);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Pleg::Refresh(PodUid uid) {
+  for (int i = 0; i < kRefreshTries; ++i) {
+    changed_.erase(uid);
+    uint64_t version = entries_.contains(uid) ? entries_[uid].version : 0;
+    auto listing = co_await List(uid);
+    if (!listing.ok()) {
+      changed_.insert(uid);
+      co_return listing.status();
+    }
+    ObservedPod fresh = std::move((*listing)[uid]);
+    fresh.uid = uid;
+    const ObservedPod known = View(uid);
+    absl::Status inspected = co_await Inspect(&fresh, &known);
+    if (!inspected.ok()) {
+      changed_.insert(uid);
+      co_return inspected;
+    }
+    uint64_t now = entries_.contains(uid) ? entries_[uid].version : 0;
+    if (now != version) continue;
+    if (fresh.empty()) {
+      entries_.erase(uid);
+    } else {
+      EntryOf(uid).pod = std::move(fresh);
+      WatchProcesses(uid);
+    }
+    co_return absl::OkStatus();
+  }
+  changed_.insert(uid);
+  co_return absl::AbortedError(base::StrCat("pod ", uid, " changed while it was being read"));
+}
+
+Task<absl::Status> Pleg::NoteSandbox(PodUid uid, std::string name, std::string ns,
+                                     std::string sandbox_id) {
+  ObservedSandbox sandbox;
+  sandbox.id = sandbox_id;
+  absl::Status status = co_await InspectSandbox(&sandbox);
+  CO_RETURN_IF_ERROR(status);
+  Entry& entry = EntryOf(uid);
+  ++entry.version;
+  entry.pod.name = std::move(name);
+  entry.pod.ns = std::move(ns);
+  std::erase_if(entry.pod.sandboxes, [&](const auto& s) { return s.id == sandbox_id; });
+  entry.pod.sandboxes.push_back(std::move(sandbox));
+  SortNewestFirst(entry.pod);
+  WatchProcesses(uid);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Pleg::NoteContainer(PodUid uid, std::string container_id) {
+  ObservedContainer container;
+  container.id = container_id;
+  container.state = ContainerState::kRunning;  // asks for the pid too
+  const ObservedSandbox* sandbox = View(uid).sandbox();
+  if (sandbox) container.sandbox_id = sandbox->id;
+  absl::Status status = co_await InspectContainer(&container);
+  CO_RETURN_IF_ERROR(status);
+  Entry& entry = EntryOf(uid);
+  ++entry.version;
+  std::erase_if(entry.pod.containers, [&](const auto& c) { return c.id == container_id; });
+  entry.pod.containers.push_back(std::move(container));
+  SortNewestFirst(entry.pod);
+  WatchProcesses(uid);
+  co_return absl::OkStatus();
+}
+
+void Pleg::NoteContainerRemoved(const PodUid& uid, const std::string& container_id) {
+  Entry& entry = EntryOf(uid);
+  ++entry.version;
+  std::erase_if(entry.pod.containers, [&](const auto& c) { return c.id == container_id; });
+}
+
+void Pleg::NoteSandboxRemoved(const PodUid& uid, const std::string& sandbox_id) {
+  Entry& entry = EntryOf(uid);
+  ++entry.version;
+  std::erase_if(entry.pod.sandboxes, [&](const auto& s) { return s.id == sandbox_id; });
+}
+
+void Pleg::Forget(const PodUid& uid) {
+  auto it = entries_.find(uid);
+  if (it != entries_.end() && it->second.pod.empty()) entries_.erase(it);
+  changed_.erase(uid);
+}
+
+void Pleg::WatchProcesses(const PodUid& uid) {
+  auto watch = [&](const std::string& id, int pid) {
+    if (pid <= 0 || exits_.watching(id)) return;
+    exits_.Watch(id, pid, [this, uid, id] {
+      tasks_.Spawn("recheck after exit", RecheckAfterExit(uid, id));
+    });
+  };
+  const ObservedPod& view = View(uid);
+  for (const auto& s : view.sandboxes)
+    if (s.ready) watch(s.id, s.pid);
+  for (const auto& c : view.containers)
+    if (c.state == ContainerState::kRunning) watch(c.id, c.pid);
+}
+
+// The kernel said that the process ended; the runtime reaps it some milliseconds later and has no
+// event for us. Asks until the runtime agrees, with growing pauses; the relist takes over after that.
+Task<void> Pleg::RecheckAfterExit(PodUid uid, std::string id) {
+  for (auto pause = kRecheckFirst; pause <= kRecheckMax; pause *= 2) {
+    MarkChanged(uid);
+    const ObservedPod& view = View(uid);
+    const ObservedContainer* c = view.FindById(id);
+    bool sandbox_ready = std::any_of(view.sandboxes.begin(), view.sandboxes.end(),
+                                     [&](const auto& s) { return s.id == id && s.ready; });
+    if (!sandbox_ready && (!c || c->state != ContainerState::kRunning)) co_return;
+    co_await base::Sleep(loop_.clock(), pause);
+  }
+}
+
+void Pleg::OnEvent(const rt::ContainerEventResponse& event) {
+  const PodUid& uid = event.pod_sandbox_status().metadata().uid();
+  if (uid.empty()) {
+    relist_now_.Set();
+    return;
+  }
+  const ObservedPod& view = View(uid);
+  const ObservedContainer* c = view.FindById(event.container_id());
+  bool sandbox = std::any_of(view.sandboxes.begin(), view.sandboxes.end(), [&](const auto& s) {
+    return s.id == event.container_id() &&
+           (s.ready || event.container_event_type() == rt::CONTAINER_STOPPED_EVENT);
+  });
+  // The echo of a call of ours that the view already holds.
+  switch (event.container_event_type()) {
+    case rt::CONTAINER_CREATED_EVENT:
+      if (c || sandbox) return;
+      break;
+    case rt::CONTAINER_STARTED_EVENT:
+      if (sandbox || (c && c->state == ContainerState::kRunning)) return;
+      break;
+    case rt::CONTAINER_STOPPED_EVENT:
+      if (c && c->state == ContainerState::kExited) return;
+      break;
+    case rt::CONTAINER_DELETED_EVENT:
+      if (!c && !sandbox && entries_.contains(uid)) return;
+      break;
+    default:
+      break;
+  }
+  MarkChanged(uid);
+}
+
+Task<void> Pleg::EventLoop() {
+  milliseconds pause = kReopenFirst;
+  while (true) {
+    absl::Status ended = co_await runtime_.StreamEvents(
+        [this, &pause] {
+          events_open_ = true;
+          pause = kReopenFirst;
+          relist_now_.Set();  // what happened before the stream opened
+        },
+        [this](const rt::ContainerEventResponse& event) { OnEvent(event); });
+    bool was_open = std::exchange(events_open_, false);
+    if (absl::IsUnimplemented(ended)) {
+      KLOG_INFO("The runtime has no event stream; watching container processes instead");
+      co_return;
+    }
+    if (was_open) {
+      KLOG_WARNING("The runtime's event stream ended; opening it again", {"err", ended});
+      relist_now_.Set();
+    }
+    co_await base::Sleep(loop_.clock(), pause);
+    pause = std::min(pause * 2, kReopenMax);
+  }
+}
+
+Task<void> Pleg::RelistLoop() {
+  while (true) {
+    base::Nanos period = events_open_ ? options_.with_events_period : options_.relist_period;
+    base::MonoTime due = loop_.clock().Monotonic() + period;
+    co_await relist_now_.WaitUntil(loop_.clock(), due);
+    absl::Status status = co_await Relist();
+    if (!status.ok()) KLOG_WARNING("Cannot list the runtime's pods", {"err", status});
+  }
+}
+
+}  // namespace keelson::kubelet
