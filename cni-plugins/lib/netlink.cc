@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string>
 
 namespace keelson::cni {
@@ -65,7 +66,8 @@ void Message::Text(int attr, std::string_view v) {
 // The last close of a netfilter socket waits until nf_tables has freed what was deleted lately, by
 // whomever: a grace period of RCU, 5 to 15 ms. The deletion itself has long taken effect.
 void Netlink::Free::operator()(nl_sock* s) const {
-  if (in_background) ReleaseInBackground(nl_socket_get_fd(s));
+  std::optional<BackgroundRelease> later;
+  if (in_background) later.emplace(nl_socket_get_fd(s));
   nl_socket_free(s);
 }
 

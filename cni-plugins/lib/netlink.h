@@ -89,7 +89,7 @@ class Netlink {
 
  private:
   struct Free {
-    bool in_background = false;  // see ReleaseInBackground()
+    bool in_background = false;  // see BackgroundRelease
     void operator()(nl_sock* s) const;
   };
   explicit Netlink(nl_sock* sock, bool in_background) : sock_(sock, Free{in_background}) {}

@@ -54,7 +54,14 @@ Or<NetNs> NetNs::Open(const std::string& path) {
   return NetNs(std::move(fd), st.st_dev, st.st_ino);
 }
 
-Or<NetNs> NetNs::Current() { return Open("/proc/self/ns/net"); }
+Or<NetNs> NetNs::Current() {
+  Fd fd(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+  struct stat st;
+  if (!fd.valid() || ::fstat(fd.get(), &st) < 0) {
+    return Status::Errno(errno, "open own network namespace");
+  }
+  return NetNs(std::move(fd), st.st_dev, st.st_ino);
+}
 
 bool NetNs::IsGone(const Status& status) {
   return status.code() == Code::kInvalidEnvironment && status.sys_errno() == ENOENT;

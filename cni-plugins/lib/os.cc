@@ -67,22 +67,21 @@ Or<std::vector<std::string>> ListDir(const std::string& path) {
 
 std::string RandomHex(int n) {
   static constexpr char kHex[] = "0123456789abcdef";
-  std::string out;
-  while (static_cast<int>(out.size()) < n) {
-    uint8_t byte = 0;
-    if (::getrandom(&byte, 1, 0) == 1) out.push_back(kHex[byte & 15]);
+  std::string out(static_cast<size_t>(n), '0');
+  while (::getrandom(out.data(), out.size(), 0) != n) {
   }
+  for (char& c : out) c = kHex[c & 15];
   return out;
 }
 
-void ReleaseInBackground(int fd) {
-  // A socket whose own descriptor waits in its own queue, together with `fd`, can be reached by
-  // nobody once it is closed: the kernel's collector of such cycles, a worker, then drops them all.
+// A socket whose own descriptor waits in its own queue, together with `fd`, can be reached by nobody
+// once it is closed: the kernel's collector of such cycles, a worker, then drops them all.
+BackgroundRelease::BackgroundRelease(int fd) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0) return;
-  const Fd sender(pair[0]);
-  const Fd cycle(pair[1]);
-  const int carried[2] = {cycle.get(), fd};
+  sender_ = Fd(pair[0]);
+  cycle_ = Fd(pair[1]);
+  const int carried[2] = {cycle_.get(), fd};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof carried)] = {};
   char byte = 0;
   iovec data{&byte, 1};
@@ -96,7 +95,7 @@ void ReleaseInBackground(int fd) {
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof carried);
   std::memcpy(CMSG_DATA(header), carried, sizeof carried);
-  ::sendmsg(sender.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  ::sendmsg(sender_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 Or<std::string> ReadSysctl(const std::string& name) {
