@@ -36,7 +36,7 @@ absl::Status DecodeTree(const Value& tree, google::protobuf::Message* message,
 
 struct EncodeOptions {
   bool pretty = false;   // JSON with two spaces of indent; YAML is always that
-  TypeMeta type;         // written first unless empty
+  TypeMeta type{};       // written first unless empty
 };
 
 // InvalidArgument when the message holds raw JSON (RawExtension, FieldsV1) that is not JSON.

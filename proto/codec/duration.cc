@@ -39,19 +39,22 @@ bool TakeTerm(std::string_view* text, uint64_t* total) {
     if (whole > kLimit / 10) return false;
     whole = whole * 10 + (text->front() - '0');
   }
-  double fraction = 0, place = 1;
+  uint64_t fraction = 0;
+  double place = 1;
   if (!text->empty() && text->front() == '.') {
     text->remove_prefix(1);
     for (; !text->empty() && IsDigit(text->front()); text->remove_prefix(1), ++digits) {
-      if (place < 1e18) {
-        place *= 10;
-        fraction = fraction * 10 + (text->front() - '0');
-      }
+      // Digits beyond what fits are below a nanosecond.
+      const uint64_t digit = static_cast<uint64_t>(text->front() - '0');
+      if (fraction > (kLimit - 1 - digit) / 10) continue;
+      fraction = fraction * 10 + digit;
+      place *= 10;
     }
   }
   const uint64_t unit = digits == 0 ? 0 : TakeUnit(text);
-  if (unit == 0 || whole > kLimit / unit) return false;
-  *total += whole * unit + static_cast<uint64_t>(fraction * (static_cast<double>(unit) / place));
+  if (unit == 0 || whole > kLimit / unit || whole * unit > kLimit - *total) return false;
+  const double part = static_cast<double>(fraction) * (static_cast<double>(unit) / place);
+  *total += whole * unit + static_cast<uint64_t>(part);
   return *total <= kLimit;
 }
 
