@@ -121,7 +121,6 @@ Or<std::string> Call(Plugin& plugin, const Request& request) {
   if (command == "DEL") {
     CNI_TRY(plugin.Del(request));
   } else if (command == "CHECK") {
-    if (!request.conf.prev_result) return Status::Invalid("prevResult: required by CHECK");
     CNI_TRY(plugin.Check(request));
   } else if (command == "STATUS") {
     CNI_TRY(plugin.Ready(request));
@@ -146,6 +145,9 @@ Or<std::string> Run(const PluginEntry& entry, const std::string& command, const 
   if (!VersionAtLeast(*version, need->since)) {
     return Status(Code::kIncompatibleVersion,
                   "cniVersion: config version does not allow " + command);
+  }
+  if (command == "CHECK" && !request.conf.prev_result) {
+    return Status::Invalid("prevResult: required by CHECK");
   }
   const std::unique_ptr<Plugin> plugin = entry.make();
   CNI_TRY(plugin->Validate(request));
