@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "csi/pod_volumes.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "base/errno_status.h"
+#include "base/files.h"
+#include "base/strings.h"
+#include "csi/host_path.h"
+#include "csi/mounts.h"
+#include "csi/sub_path.h"
+#include "proto/codec/quantity.h"
+
+namespace keelson::csi {
+
+namespace v1 = ::k8s::v1;
+using base::StrCat;
+using base::Task;
+
+namespace {
+
+constexpr std::string_view kHugePages = "HugePages";
+
+int64_t BytesOf(const k8s::resource::Quantity& quantity) {
+  auto parsed = proto::Quantity::From(quantity);
+  return parsed.ok() ? parsed->Value() : 0;
+}
+
+// Names of volumes that some container mounts or maps; the others are ignored, as upstream does.
+std::set<std::string> UsedVolumes(const v1::Pod& pod) {
+  std::set<std::string> used;
+  auto add = [&](const auto& containers) {
+    for (const auto& c : containers) {
+      for (const auto& m : c.volumemounts()) used.insert(m.name());
+      for (const auto& d : c.volumedevices()) used.insert(d.name());
+    }
+  };
+  add(pod.spec().initcontainers());
+  add(pod.spec().containers());
+  return used;
+}
+
+// Sum of the containers' memory limits; 0 when one has none.
+int64_t PodMemoryLimit(const v1::Pod& pod) {
+  int64_t sum = 0;
+  for (const auto& c : pod.spec().containers()) {
+    auto it = c.resources().limits().find("memory");
+    if (it == c.resources().limits().end()) return 0;
+    sum += BytesOf(it->second);
+  }
+  return sum;
+}
+
+// One emptyDir as plain data, so that the work can leave the loop.
+struct EmptyDir {
+  std::string path;
+  std::string fs_type;  // empty: on disk
+  std::string options;
+  std::optional<gid_t> group;
+};
+
+absl::Status SetUp(const EmptyDir& dir) {
+  const bool fresh = !base::PathExists(dir.path);
+  RETURN_IF_ERROR(base::MakeDirs(dir.path.substr(0, dir.path.find_last_of('/')), 0750));
+  RETURN_IF_ERROR(base::MakeDirs(dir.path, 0777));
+  if (!dir.fs_type.empty()) RETURN_IF_ERROR(MountFresh(dir.fs_type, dir.path, dir.options));
+  if (!fresh) return absl::OkStatus();
+  mode_t mode = 0777;
+  if (dir.group) {
+    if (::chown(dir.path.c_str(), static_cast<uid_t>(-1), *dir.group) < 0)
+      return base::ErrnoStatus("chown", dir.path);
+    mode |= S_ISGID;
+  }
+  if (::chmod(dir.path.c_str(), mode) < 0) return base::ErrnoStatus("chmod", dir.path);
+  return absl::OkStatus();
+}
+
+class NodeVolumes : public PodVolumes {
+ public:
+  NodeVolumes(base::Loop& loop, PodVolumesOptions options)
+      : loop_(loop), options_(std::move(options)) {}
+
+  Task<absl::StatusOr<std::map<std::string, MountedVolume>>> Mount(PodPtr pod) override {
+    std::map<std::string, MountedVolume> mounted;
+    const std::set<std::string> used = UsedVolumes(*pod);
+    for (const auto& volume : pod->spec().volumes()) {
+      if (!used.contains(volume.name())) continue;
+      auto one = co_await MountOne(pod, volume);
+      if (!one.ok())
+        co_return base::Annotate(one.status(), StrCat("volume \"", volume.name(), "\""));
+      mounted[volume.name()] = *std::move(one);
+    }
+    co_return mounted;
+  }
+
+  Task<absl::StatusOr<std::string>> BindSubPath(std::string pod_uid, std::string volume,
+                                                MountedVolume mounted, std::string container,
+                                                int index, std::string sub_path) override {
+    std::string target =
+        StrCat(PodDir(pod_uid), "/volume-subpaths/", volume, "/", container, "/", index);
+    co_return co_await base::RunBlocking(loop_, [=]() -> absl::StatusOr<std::string> {
+      auto fd = OpenSubPath(mounted.host_path, sub_path);
+      if (!fd.ok()) return base::Annotate(fd.status(), StrCat("volume \"", volume, "\""));
+      RETURN_IF_ERROR(BindSubPathAt(fd->get(), target));
+      return target;
+    });
+  }
+
+  Task<absl::Status> Unmount(std::string pod_uid) override {
+    std::string dir = PodDir(pod_uid);
+    co_return co_await base::RunBlocking(loop_, [dir]() -> absl::Status {
+      if (!base::PathExists(dir)) return absl::OkStatus();
+      RETURN_IF_ERROR(UnmountBelow(dir));
+      RETURN_IF_ERROR(base::RemoveTree(dir + "/volume-subpaths"));
+      return base::RemoveTree(dir + "/volumes");
+    });
+  }
+
+ private:
+  std::string PodDir(const std::string& uid) const {
+    return StrCat(options_.root_dir, "/pods/", uid);
+  }
+
+  Task<absl::StatusOr<MountedVolume>> MountOne(PodPtr pod, const v1::Volume& volume) {
+    const v1::VolumeSource& source = volume.volumesource();
+    if (source.has_hostpath()) {
+      std::string path = source.hostpath().path(), type = source.hostpath().type();
+      absl::Status checked = co_await base::RunBlocking(
+          loop_, [path, type] { return CheckHostPath(path, type); });
+      if (!checked.ok()) co_return checked;
+      co_return MountedVolume{path, false};
+    }
+    if (source.has_emptydir()) {
+      auto dir = Describe(*pod, volume.name(), source.emptydir());
+      if (!dir.ok()) co_return dir.status();
+      std::string path = dir->path;
+      absl::Status made;
+      // A directory on disk is three quick calls; a mount may wait for others.
+      if (dir->fs_type.empty()) made = SetUp(*dir);
+      else made = co_await base::RunBlocking(loop_, [dir = *dir] { return SetUp(dir); });
+      if (!made.ok()) co_return made;
+      co_return MountedVolume{path, false};
+    }
+    co_return absl::UnimplementedError(
+        "its type is not served by this node; emptyDir and hostPath are");
+  }
+
+  absl::StatusOr<EmptyDir> Describe(const v1::Pod& pod, const std::string& name,
+                                    const v1::EmptyDirVolumeSource& source) const {
+    EmptyDir dir;
+    dir.path = StrCat(PodDir(pod.metadata().uid()), "/volumes/kubernetes.io~empty-dir/", name);
+    if (pod.spec().securitycontext().has_fsgroup())
+      dir.group = static_cast<gid_t>(pod.spec().securitycontext().fsgroup());
+    if (source.medium().empty()) return dir;
+    if (source.medium() == "Memory") {
+      dir.fs_type = "tmpfs";
+      dir.options = StrCat("mode=0777,size=", MemorySize(pod, source));
+      return dir;
+    }
+    if (!std::string_view(source.medium()).starts_with(kHugePages))
+      return absl::InvalidArgumentError(StrCat("unknown storage medium \"", source.medium(), "\""));
+    auto page = HugePageSize(pod, source.medium());
+    if (!page.ok()) return page.status();
+    dir.fs_type = "hugetlbfs";
+    dir.options = StrCat("mode=0777,pagesize=", *page);
+    return dir;
+  }
+
+  // The smallest of node memory, the pod's limit and sizeLimit, of those that are set.
+  int64_t MemorySize(const v1::Pod& pod, const v1::EmptyDirVolumeSource& source) const {
+    int64_t size = options_.node_memory_bytes;
+    if (int64_t limit = PodMemoryLimit(pod); limit > 0) size = std::min(size, limit);
+    if (source.has_sizelimit())
+      if (int64_t limit = BytesOf(source.sizelimit()); limit > 0) size = std::min(size, limit);
+    return size;
+  }
+
+  // "HugePages-2Mi" names its size; plain "HugePages" takes the one size the pod requests.
+  static absl::StatusOr<int64_t> HugePageSize(const v1::Pod& pod, const std::string& medium) {
+    std::string text;
+    if (medium.size() > kHugePages.size() + 1) {
+      text = medium.substr(kHugePages.size() + 1);
+    } else {
+      std::set<std::string> sizes;
+      for (const auto& c : pod.spec().containers())
+        for (const auto& [name, quantity] : c.resources().requests())
+          if (name.starts_with("hugepages-")) sizes.insert(name.substr(10));
+      if (sizes.size() != 1)
+        return absl::InvalidArgumentError(StrCat(
+            "medium HugePages needs requests of exactly one page size, the pod has ", sizes.size()));
+      text = *sizes.begin();
+    }
+    auto size = proto::Quantity::Parse(text);
+    if (!size.ok()) return size.status();
+    return size->Value();
+  }
+
+  base::Loop& loop_;
+  const PodVolumesOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<PodVolumes> MakePodVolumes(base::Loop& loop, PodVolumesOptions options) {
+  return std::make_unique<NodeVolumes>(loop, std::move(options));
+}
+
+}  // namespace keelson::csi
