@@ -195,7 +195,7 @@ Status DeleteContainerLink(const std::string& netns, const std::string& ifname) 
   CNI_LET(Rtnl rtnl, Rtnl::OpenIn(*ns));
   Or<Link> link = rtnl.ByName(ifname);
   if (!link.ok()) return Rtnl::IsMissing(link.status()) ? Status() : link.status();
-  return rtnl.Delete(link->index);
+  return rtnl.DeleteSoon(link->index);
 }
 
 }  // namespace keelson::cni

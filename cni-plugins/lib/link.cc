@@ -13,6 +13,7 @@ namespace keelson::cni {
 
 namespace {
 
+constexpr int kDeleteTimeoutMs = 30000;
 constexpr uint32_t kSkipStats = 1 << 3;  // RTEXT_FILTER_SKIP_STATS: half of every answer
 
 template <typename T>
@@ -194,6 +195,32 @@ Status Rtnl::Delete(int index) {
   m.Header<ifinfomsg>()->ifi_index = index;
   Status s = nl_.Do(m, "delete link " + std::to_string(index));
   return IsMissing(s) ? Status() : s;
+}
+
+Status Rtnl::DeleteSoon(int index) {
+  Message m(RTM_DELLINK);
+  m.Header<ifinfomsg>()->ifi_index = index;
+  const std::string what = "delete link " + std::to_string(index);
+  CNI_TRY(nl_.Join(RTNLGRP_LINK));
+  uint32_t seq = 0;
+  CNI_TRY(nl_.SendFromChild(m, what, &seq));
+  Status refused;
+  CNI_TRY(nl_.WaitFor(kDeleteTimeoutMs, what, [&](nlmsghdr* h) {
+    if (!h) return true;
+    if (h->nlmsg_type == NLMSG_ERROR && h->nlmsg_seq == seq) {
+      const int error = static_cast<const nlmsgerr*>(nlmsg_data(h))->error;
+      if (error != 0) refused = Status::Errno(-error, what);
+      return true;
+    }
+    const auto* link = static_cast<const ifinfomsg*>(nlmsg_data(h));
+    return h->nlmsg_type == RTM_DELLINK && link->ifi_index == index &&
+           link->ifi_family == AF_UNSPEC;
+  }));
+  if (!refused.ok()) return IsMissing(refused) ? Status() : refused;
+  // The kernel tells of each end of a veth as it goes; a look-up waits until both have.
+  Or<Link> there = ByIndex(index);
+  if (there.ok()) return Delete(index);
+  return IsMissing(there.status()) ? Status() : there.status();
 }
 
 Status Rtnl::SetPort(int index, std::optional<bool> hairpin, std::optional<bool> isolated) {

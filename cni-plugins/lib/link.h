@@ -103,6 +103,10 @@ class Rtnl {
   Status Change(int index, const LinkChange& change);
   // OK if it was gone already.
   Status Delete(int index);
+  // The same, but returns once nobody can see or use the device (nor a veth's peer) any more; the
+  // kernel frees its memory later. Delete() waits for that, some 15 ms (an RCU barrier), and a system
+  // call cannot be left: a child process that does nothing else waits in our place.
+  Status DeleteSoon(int index);
 
   // Bridge port options; those not given stay as they are.
   Status SetPort(int index, std::optional<bool> hairpin, std::optional<bool> isolated);

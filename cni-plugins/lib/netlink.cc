@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -104,6 +105,23 @@ Status Netlink::Send(Message& message, const std::string& what, uint32_t* seq) {
   *seq = header->nlmsg_seq;
   if (const int e = nl_send(sock_.get(), message.raw()); e < 0) return NlError(e, what);
   return {};
+}
+
+Status Netlink::SendFromChild(Message& message, const std::string& what, uint32_t* seq) {
+  if (message.overflow()) return Status::Internal(what + ": message too long");
+  nlmsghdr* const header = nlmsg_hdr(message.raw());
+  header->nlmsg_flags |= NLM_F_ACK;
+  nl_complete_msg(sock_.get(), message.raw());
+  *seq = header->nlmsg_seq;
+  const pid_t child = ::fork();
+  if (child < 0) return Status::Errno(errno, what + ": fork");
+  if (child > 0) return {};
+  // The runtime waits for the end of our output; others may wait for a lock or a namespace.
+  const auto ours = static_cast<unsigned>(fd());
+  if (ours > 0) ::close_range(0, ours - 1, 0);
+  ::close_range(ours + 1, ~0u, 0);
+  ::send(fd(), header, header->nlmsg_len, 0);
+  ::_exit(0);
 }
 
 Or<std::string> Netlink::Receive(const std::string& what) {

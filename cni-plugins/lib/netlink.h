@@ -77,6 +77,10 @@ class Netlink {
              const std::function<void(nlmsghdr*)>& each,
              const std::function<void()>& restart = [] {});
 
+  // Sends from a child process that ends when the kernel is through with the request and holds nothing
+  // but this socket meanwhile. The answer, numbered *seq, comes to WaitFor().
+  Status SendFromChild(Message& message, const std::string& what, uint32_t* seq);
+
   // Multicast: joins `group`, then waits for messages until `done` returns true or `timeout_ms` is
   // over (kTryAgainLater). done(nullptr) says that messages were lost (ENOBUFS): look again yourself.
   Status Join(int group);
