@@ -20,7 +20,13 @@ constexpr PluginEntry kPlugins[] = {
     {"tap", MakeTap},
     {"vlan", MakeVlan},
     {"host-local", MakeHostLocal, /*ipam=*/true},
+    {"static", MakeStatic, /*ipam=*/true},
+    {"bandwidth", MakeBandwidth},
+    {"firewall", MakeFirewall},
     {"portmap", MakePortmap},
+    {"sbr", MakeSbr},
+    {"tuning", MakeTuning},
+    {"vrf", MakeVrf},
 };
 
 }  // namespace

@@ -10,7 +10,14 @@
 namespace keelson::cni {
 
 std::unique_ptr<Plugin> MakeHostLocal();
+std::unique_ptr<Plugin> MakeStatic();
+
+std::unique_ptr<Plugin> MakeBandwidth();
+std::unique_ptr<Plugin> MakeFirewall();
 std::unique_ptr<Plugin> MakePortmap();
+std::unique_ptr<Plugin> MakeSbr();
+std::unique_ptr<Plugin> MakeTuning();
+std::unique_ptr<Plugin> MakeVrf();
 
 std::unique_ptr<Plugin> MakeBridge();
 std::unique_ptr<Plugin> MakeDummy();

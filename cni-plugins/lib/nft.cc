@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <endian.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <sys/socket.h>
@@ -43,6 +44,10 @@ struct Answer {
     return static_cast<int>(head->nlmsg_len) - NLMSG_HDRLEN - static_cast<int>(sizeof(nfgenmsg));
   }
   const nlattr* Get(int type) const { return Find(attrs(), size(), type); }
+  int family() const {
+    return reinterpret_cast<const nfgenmsg*>(reinterpret_cast<const char*>(head) + NLMSG_HDRLEN)
+        ->nfgen_family;
+  }
   int error() const {
     const auto* err = reinterpret_cast<const nlmsgerr*>(
         reinterpret_cast<const char*>(head) + NLMSG_HDRLEN);
@@ -270,6 +275,41 @@ cni::Or<std::vector<std::string>> Nft::Chains(int family, const std::string& tab
     s = Query(family, NFT_MSG_GETCHAIN, NLM_F_DUMP, {}, "list chains", [&](const Answer& a) {
       if (TextOf(a.Get(NFTA_CHAIN_TABLE)) != table) return;
       chains.push_back(TextOf(a.Get(NFTA_CHAIN_NAME)));
+    });
+    if (s.ok()) return chains;
+    if (s.sys_errno() != EAGAIN && s.sys_errno() != EINTR) return s;
+  }
+  return s;
+}
+
+namespace {
+
+uint32_t Number(const nlattr* a) {
+  return a && nla_len(a) >= 4 ? ntohl(nla_get_u32(a)) : UINT32_MAX;
+}
+
+const char* FamilyName(int family) {
+  switch (family) {
+    case NFPROTO_INET: return "inet";
+    case NFPROTO_IPV4: return "ip";
+    case NFPROTO_IPV6: return "ip6";
+    default: return nullptr;
+  }
+}
+
+}  // namespace
+
+cni::Or<std::vector<std::string>> Nft::DroppingForwardChains() {
+  Status s;
+  for (int i = 0; i < kDumpTries; ++i) {
+    std::vector<std::string> chains;
+    s = Query(AF_UNSPEC, NFT_MSG_GETCHAIN, NLM_F_DUMP, {}, "list chains", [&](const Answer& a) {
+      const char* const family = FamilyName(a.family());
+      const nlattr* const hook = Child(a.Get(NFTA_CHAIN_HOOK), NFTA_HOOK_HOOKNUM);
+      if (!family || Number(hook) != NF_INET_FORWARD) return;
+      if (Number(a.Get(NFTA_CHAIN_POLICY)) != NF_DROP) return;
+      chains.push_back(std::string(family) + " " + TextOf(a.Get(NFTA_CHAIN_TABLE)) + " " +
+                       TextOf(a.Get(NFTA_CHAIN_NAME)));
     });
     if (s.ok()) return chains;
     if (s.sys_errno() != EAGAIN && s.sys_errno() != EINTR) return s;

@@ -166,6 +166,8 @@ class Nft {
   // Comments of all rules of `table`; empty without the table.
   cni::Or<std::vector<std::string>> RuleTags(int family, const std::string& table);
   cni::Or<std::vector<std::string>> Chains(int family, const std::string& table);
+  // "family table chain" of all base chains at the forward hook whose policy is to drop.
+  cni::Or<std::vector<std::string>> DroppingForwardChains();
 
  private:
   explicit Nft(Netlink nl) : nl_(std::move(nl)) {}

@@ -111,7 +111,15 @@ Status OwnedTable::Put(const NftOwner& owner, const OwnedElements& want) {
     ledger.push_back(LedgerEntry(id, static_cast<uint32_t>(ledger.size()), e));
   }
   if (tagged.elements.empty()) return Remove(owner);
-  // Nearly always everything is in place and the keys are free: one message, no questions.
+  // Nearly always everything is in place and the keys are free: one message, no questions. A set
+  // nothing is put into would not be missed, so it is asked for.
+  for (const ExtraSet& extra : tagged.extra) {
+    const bool used = std::ranges::any_of(
+        tagged.elements, [&](const Element& e) { return e.set == extra.set.name; });
+    if (used) continue;
+    CNI_LET(const bool there, nft_.HasSet(layout_->family, layout_->name, extra.set.name));
+    if (!there) return Retry([&] { return PutSlowly(id, tagged, ledger); });
+  }
   nft::Batch batch(layout_->family, layout_->name);
   for (const Element& e : tagged.elements) batch.AddElement(e);
   for (const Element& e : ledger) batch.AddElement(e);
@@ -157,6 +165,7 @@ Status OwnedTable::AddMissingLayout(const OwnedElements& want, nft::Batch* batch
     }
     if (has_set) continue;
     batch->AddSet(extra.set);
+    for (const nft::Chain& c : extra.chains) batch->AddChain(c);
     for (const nft::Rule& r : extra.rules) batch->AddRule(r);
   }
   return {};

@@ -29,10 +29,11 @@ struct TableLayout {
   std::vector<nft::Rule> rules;
 };
 
-// A set that exists once somebody needs it, with the rules that look things up in it.
+// A set that exists once somebody needs it, with the chains and rules that come with it.
 struct ExtraSet {
   nft::Set set;
   std::vector<nft::Rule> rules;
+  std::vector<nft::Chain> chains = {};
 };
 
 struct OwnedElements {
