@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tree to message. All problems of a document are collected, so that a person mends them in one go.
+#include <google/protobuf/message.h>
+
 #include <charconv>
 #include <cmath>
 #include <optional>
-
-#include <google/protobuf/message.h>
 
 #include "base/errno_status.h"
 #include "base/strings.h"
@@ -42,10 +42,12 @@ class Setter {
   Setter(Message* message, const FieldDescriptor* field)
       : message_(message), field_(field), reflection_(message->GetReflection()) {}
 
-#define KEELSON_SETTER(Type, Name)                                                     \
-  void Name(Type value) {                                                              \
-    if (field_->is_repeated()) reflection_->Add##Name(message_, field_, std::move(value)); \
-    else reflection_->Set##Name(message_, field_, std::move(value));                   \
+#define KEELSON_SETTER(Type, Name)                                \
+  void Name(Type value) {                                         \
+    if (field_->is_repeated())                                    \
+      reflection_->Add##Name(message_, field_, std::move(value)); \
+    else                                                          \
+      reflection_->Set##Name(message_, field_, std::move(value)); \
   }
   KEELSON_SETTER(int32_t, Int32)
   KEELSON_SETTER(int64_t, Int64)
@@ -79,7 +81,8 @@ class Decoder {
     DecodeMessage(tree, PlanFor(message->GetDescriptor()).form, message, Path{}, /*top=*/true);
     if (problems_.empty()) return absl::OkStatus();
     if (count_ > kMaxProblems) {
-      base::StrAppend(&problems_, "\n", Where(options_, 0), count_ - kMaxProblems, " more problems");
+      base::StrAppend(&problems_, "\n", Where(options_, 0), count_ - kMaxProblems,
+                      " more problems");
     }
     return absl::InvalidArgumentError(problems_);
   }
@@ -116,8 +119,7 @@ class Decoder {
     }
     if (value.kind != Kind::kMap) return Unexpected("object", value, path);
     for (const Member& member : value.members) {
-      const Path inner{path.key.empty() && path.index < 0 && path.parent == nullptr ? nullptr : &path,
-                       member.key};
+      const Path inner{&path, member.key};
       if (DecodeMember(member, message, inner, top)) continue;
       if (top && (member.key == "apiVersion" || member.key == "kind")) continue;
       Unknown(member, inner);
@@ -175,9 +177,8 @@ class Decoder {
     if (value.kind != Kind::kMap) return Unexpected("object", value, path);
     const FieldDescriptor* key_field = field->message_type()->map_key();
     const FieldDescriptor* value_field = field->message_type()->map_value();
-    const Form form = value_field->message_type() == nullptr
-                          ? OBJECT
-                          : PlanFor(value_field->message_type()).form;
+    const Form form =
+        value_field->message_type() == nullptr ? OBJECT : PlanFor(value_field->message_type()).form;
     for (const Member& member : value.members) {
       Message* entry = message->GetReflection()->AddMessage(message, field);
       entry->GetReflection()->SetString(entry, key_field, member.key);
@@ -201,13 +202,20 @@ class Decoder {
       case FieldDescriptor::CPPTYPE_BOOL:
         if (!null && value.kind != Kind::kBool) return Unexpected("bool", value, path);
         return set.Bool(value.boolean);
-      case FieldDescriptor::CPPTYPE_INT32: return set.Int32(Integer<int32_t>(value, path));
-      case FieldDescriptor::CPPTYPE_INT64: return set.Int64(Integer<int64_t>(value, path));
-      case FieldDescriptor::CPPTYPE_UINT32: return set.UInt32(Integer<uint32_t>(value, path));
-      case FieldDescriptor::CPPTYPE_UINT64: return set.UInt64(Integer<uint64_t>(value, path));
-      case FieldDescriptor::CPPTYPE_DOUBLE: return set.Double(Real(value, path));
-      case FieldDescriptor::CPPTYPE_FLOAT: return set.Float(static_cast<float>(Real(value, path)));
-      case FieldDescriptor::CPPTYPE_ENUM: return set.EnumValue(Enum(value, field, path));
+      case FieldDescriptor::CPPTYPE_INT32:
+        return set.Int32(Integer<int32_t>(value, path));
+      case FieldDescriptor::CPPTYPE_INT64:
+        return set.Int64(Integer<int64_t>(value, path));
+      case FieldDescriptor::CPPTYPE_UINT32:
+        return set.UInt32(Integer<uint32_t>(value, path));
+      case FieldDescriptor::CPPTYPE_UINT64:
+        return set.UInt64(Integer<uint64_t>(value, path));
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        return set.Double(Real(value, path));
+      case FieldDescriptor::CPPTYPE_FLOAT:
+        return set.Float(static_cast<float>(Real(value, path)));
+      case FieldDescriptor::CPPTYPE_ENUM:
+        return set.EnumValue(Enum(value, field, path));
     }
   }
 
@@ -229,8 +237,9 @@ class Decoder {
                             ? std::from_chars(value.text.data(), end, result)
                             : std::from_chars_result{end, std::errc::invalid_argument};
     if (parsed.ec == std::errc::result_out_of_range) {
-      Problem(value.line, path,
-              base::StrCat(value.text.substr(0, 64), " does not fit into ", sizeof(T) * 8, " bits"));
+      Problem(
+          value.line, path,
+          base::StrCat(value.text.substr(0, 64), " does not fit into ", sizeof(T) * 8, " bits"));
     } else if (parsed.ec != std::errc() || parsed.ptr != end) {
       Unexpected("integer", value, path);
     }
@@ -251,9 +260,8 @@ class Decoder {
   int Enum(const Value& value, const FieldDescriptor* field, const Path& path) {
     if (value.kind == Kind::kNull) return field->default_value_enum()->number();
     if (value.kind == Kind::kNumber) return Integer<int32_t>(value, path);
-    const auto* found = value.kind == Kind::kString
-                            ? field->enum_type()->FindValueByName(value.text)
-                            : nullptr;
+    const auto* found =
+        value.kind == Kind::kString ? field->enum_type()->FindValueByName(value.text) : nullptr;
     if (found != nullptr) return found->number();
     Unexpected(base::StrCat("a value of ", field->enum_type()->name()), value, path);
     return 0;

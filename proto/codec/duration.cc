@@ -13,8 +13,14 @@ namespace {
 
 // µ has two code points.
 constexpr std::array<std::pair<std::string_view, uint64_t>, 8> kUnits = {{
-    {"ns", 1}, {"us", 1'000}, {"\xC2\xB5s", 1'000}, {"\xCE\xBCs", 1'000},
-    {"ms", 1'000'000}, {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"h", 3'600'000'000'000},
+    {"ns", 1},
+    {"us", 1'000},
+    {"\xC2\xB5s", 1'000},
+    {"\xCE\xBCs", 1'000},
+    {"ms", 1'000'000},
+    {"s", 1'000'000'000},
+    {"m", 60'000'000'000},
+    {"h", 3'600'000'000'000},
 }};
 constexpr uint64_t kLimit = uint64_t{1} << 63;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Message to tree, with Kubernetes' rules for what is written when it is empty.
+#include <google/protobuf/message.h>
+
 #include <algorithm>
 #include <cmath>
 #include <memory>
-
-#include <google/protobuf/message.h>
 
 #include "base/errno_status.h"
 #include "base/strings.h"
@@ -40,8 +40,8 @@ absl::Status EncodeMessage(const Message& message, Form form, Value* out);
 absl::Status EncodeOne(const Message& message, const FieldPlan& plan, int index, Value* out) {
   const FieldDescriptor* field = plan.field;
   const Reflection* reflection = message.GetReflection();
-#define KEELSON_GET(Name)                                                  \
-  (index < 0 ? reflection->Get##Name(message, field)                       \
+#define KEELSON_GET(Name)                            \
+  (index < 0 ? reflection->Get##Name(message, field) \
              : reflection->GetRepeated##Name(message, field, index))
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_MESSAGE:
@@ -55,13 +55,27 @@ absl::Status EncodeOne(const Message& message, const FieldPlan& plan, int index,
     case FieldDescriptor::CPPTYPE_BOOL:
       *out = Value{.kind = Kind::kBool, .boolean = KEELSON_GET(Bool)};
       break;
-    case FieldDescriptor::CPPTYPE_INT32: *out = Number(std::to_string(KEELSON_GET(Int32))); break;
-    case FieldDescriptor::CPPTYPE_INT64: *out = Number(std::to_string(KEELSON_GET(Int64))); break;
-    case FieldDescriptor::CPPTYPE_UINT32: *out = Number(std::to_string(KEELSON_GET(UInt32))); break;
-    case FieldDescriptor::CPPTYPE_UINT64: *out = Number(std::to_string(KEELSON_GET(UInt64))); break;
-    case FieldDescriptor::CPPTYPE_DOUBLE: *out = Real(KEELSON_GET(Double)); break;
-    case FieldDescriptor::CPPTYPE_FLOAT: *out = Real(static_cast<double>(KEELSON_GET(Float))); break;
-    case FieldDescriptor::CPPTYPE_ENUM: *out = EnumName(KEELSON_GET(EnumValue), field); break;
+    case FieldDescriptor::CPPTYPE_INT32:
+      *out = Number(std::to_string(KEELSON_GET(Int32)));
+      break;
+    case FieldDescriptor::CPPTYPE_INT64:
+      *out = Number(std::to_string(KEELSON_GET(Int64)));
+      break;
+    case FieldDescriptor::CPPTYPE_UINT32:
+      *out = Number(std::to_string(KEELSON_GET(UInt32)));
+      break;
+    case FieldDescriptor::CPPTYPE_UINT64:
+      *out = Number(std::to_string(KEELSON_GET(UInt64)));
+      break;
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      *out = Real(KEELSON_GET(Double));
+      break;
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      *out = Real(static_cast<double>(KEELSON_GET(Float)));
+      break;
+    case FieldDescriptor::CPPTYPE_ENUM:
+      *out = EnumName(KEELSON_GET(EnumValue), field);
+      break;
   }
 #undef KEELSON_GET
   return absl::OkStatus();
@@ -96,12 +110,17 @@ absl::Status EncodeRepeated(const Message& message, const FieldPlan& plan, Value
 
 bool IsZero(const Value& value) {
   switch (value.kind) {
-    case Kind::kNull: return true;
-    case Kind::kBool: return !value.boolean;
-    case Kind::kNumber: return value.text == "0" || value.text == "-0";
-    case Kind::kString: return value.text.empty();
+    case Kind::kNull:
+      return true;
+    case Kind::kBool:
+      return !value.boolean;
+    case Kind::kNumber:
+      return value.text == "0" || value.text == "-0";
+    case Kind::kString:
+      return value.text.empty();
     case Kind::kList:
-    case Kind::kMap: return false;
+    case Kind::kMap:
+      return false;
   }
   return false;
 }
@@ -156,8 +175,8 @@ absl::Status EncodeMessage(const Message& message, Form form, Value* out) {
 }  // namespace
 
 absl::StatusOr<Value> EncodeTree(const Message& message, const TypeMeta& type) {
-  // Looking at a map by reflection leaves a second, repeated form of it in the message for good. Let it
-  // be in a copy: the original may be an object we keep.
+  // Looking at a map by reflection leaves a second, repeated form of it in the message for good.
+  // Let it be in a copy: the original may be an object we keep.
   const std::unique_ptr<Message> copy(message.New());
   copy->CopyFrom(message);
   Value tree;

@@ -75,7 +75,8 @@ std::string DecodeTime(Form form, const Value& value, Message* message) {
   const auto* reflection = message->GetReflection();
   reflection->SetInt64(message, Field(*message, "seconds"), seconds);
   if (form == MICRO_TIME) {
-    reflection->SetInt32(message, Field(*message, "nanos"), static_cast<int32_t>(nanos / 1000 * 1000));
+    reflection->SetInt32(message, Field(*message, "nanos"),
+                         static_cast<int32_t>(nanos / 1000 * 1000));
   }
   return "";
 }
@@ -111,15 +112,17 @@ std::string DecodeDuration(Form form, const Value& value, Message* message) {
   return "";
 }
 
+std::string_view Trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
+  return text.substr(0, text.find_last_not_of(kSpace) + 1);
+}
+
 std::string DecodeQuantity(const Value& value, Message* message) {
   if (value.kind != Kind::kString && value.kind != Kind::kNumber) {
     return Expected("a quantity such as \"100m\" or \"2Gi\"", value);
   }
-  std::string_view text = value.text;
-  const size_t start = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-  text.remove_prefix(start);
-  text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
-  const absl::StatusOr<Quantity> quantity = Quantity::Parse(text);
+  const absl::StatusOr<Quantity> quantity = Quantity::Parse(Trimmed(value.text));
   if (!quantity.ok()) return std::string(base::Message(quantity.status()));
   message->GetReflection()->SetString(message, OnlyField(*message), quantity->ToString());
   return "";
@@ -128,7 +131,7 @@ std::string DecodeQuantity(const Value& value, Message* message) {
 Value EncodeQuantity(const Message& message) {
   std::string text = message.GetReflection()->GetString(message, OnlyField(message));
   if (text.empty()) return StringValue("0");
-  const absl::StatusOr<Quantity> quantity = Quantity::Parse(text);
+  const absl::StatusOr<Quantity> quantity = Quantity::Parse(Trimmed(text));
   return StringValue(quantity.ok() ? quantity->ToString() : std::move(text));
 }
 
@@ -165,16 +168,21 @@ absl::StatusOr<Value> EncodeRaw(const Message& message) {
 std::string DecodeForm(Form form, const Value& value, Message* message) {
   switch (form) {
     case TIME:
-    case MICRO_TIME: return DecodeTime(form, value, message);
+    case MICRO_TIME:
+      return DecodeTime(form, value, message);
     case DURATION:
-    case DURATION_OR_NANOS: return DecodeDuration(form, value, message);
-    case QUANTITY: return DecodeQuantity(value, message);
-    case INT_OR_STRING: return DecodeIntOrString(value, message);
+    case DURATION_OR_NANOS:
+      return DecodeDuration(form, value, message);
+    case QUANTITY:
+      return DecodeQuantity(value, message);
+    case INT_OR_STRING:
+      return DecodeIntOrString(value, message);
     case RAW_JSON:
       message->GetReflection()->SetString(message, OnlyField(*message), ToJson(value));
       return "";
     case OBJECT:
-    case LIST: break;
+    case LIST:
+      break;
   }
   KEELSON_CHECK(false);
   return "";
@@ -183,17 +191,22 @@ std::string DecodeForm(Form form, const Value& value, Message* message) {
 absl::StatusOr<Value> EncodeForm(Form form, const Message& message) {
   switch (form) {
     case TIME:
-    case MICRO_TIME: return EncodeTime(form, message);
+    case MICRO_TIME:
+      return EncodeTime(form, message);
     case DURATION:
     case DURATION_OR_NANOS: {
       const int64_t nanos = message.GetReflection()->GetInt64(message, OnlyField(message));
       return StringValue(base::GoDuration(base::Nanos(nanos)));
     }
-    case QUANTITY: return EncodeQuantity(message);
-    case INT_OR_STRING: return EncodeIntOrString(message);
-    case RAW_JSON: return EncodeRaw(message);
+    case QUANTITY:
+      return EncodeQuantity(message);
+    case INT_OR_STRING:
+      return EncodeIntOrString(message);
+    case RAW_JSON:
+      return EncodeRaw(message);
     case OBJECT:
-    case LIST: break;
+    case LIST:
+      break;
   }
   KEELSON_CHECK(false);
   return Value{};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// RFC 8259, strictly, with line numbers and bounds. Recursion is as deep as DecodeOptions::max_depth.
+// RFC 8259, strictly, with line numbers and bounds. Recursion is as deep as
+// DecodeOptions::max_depth.
 #include "base/errno_status.h"
 #include "base/strings.h"
 #include "proto/codec/path.h"
@@ -15,7 +16,8 @@ bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 class JsonReader {
  public:
-  JsonReader(std::string_view text, const DecodeOptions& options) : text_(text), options_(options) {}
+  JsonReader(std::string_view text, const DecodeOptions& options)
+      : text_(text), options_(options) {}
 
   absl::Status Read(Value* root) {
     RETURN_IF_ERROR(ReadValue(root, 0));
@@ -39,8 +41,10 @@ class JsonReader {
   void SkipSpace() {
     for (; at_ < text_.size(); ++at_) {
       const char c = text_[at_];
-      if (c == '\n') ++line_;
-      else if (c != ' ' && c != '\t' && c != '\r') break;
+      if (c == '\n')
+        ++line_;
+      else if (c != ' ' && c != '\t' && c != '\r')
+        break;
     }
   }
 

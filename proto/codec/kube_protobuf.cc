@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include "base/strings.h"
 #include "proto/codec/codec.h"
@@ -12,10 +12,13 @@ namespace {
 constexpr std::string_view kMagic("k8s\0", 4);
 constexpr std::string_view kContentType = "application/vnd.kubernetes.protobuf";
 
-// protobuf's own bound on nesting (100) holds here too.
+// protobuf's own bound on nesting (100) holds here too. Partial, because the check for required
+// fields, of which we have none, stumbles over map entries without a value.
 bool Parse(std::string_view bytes, google::protobuf::Message* message) {
+  // Text that is not UTF-8 is no error for Kubernetes; protobuf would print a line for each.
+  google::protobuf::LogSilencer silent;
   return bytes.size() <= INT32_MAX &&
-         message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+         message->ParsePartialFromArray(bytes.data(), static_cast<int>(bytes.size()));
 }
 
 }  // namespace
@@ -44,7 +47,8 @@ absl::Status DecodeKubeProtobuf(std::string_view bytes, TypeMeta* type,
   }
   k8s::runtime::Unknown envelope;
   if (!Parse(bytes.substr(kMagic.size()), &envelope)) {
-    return absl::InvalidArgumentError("Kubernetes protobuf: the envelope is truncated or malformed");
+    return absl::InvalidArgumentError(
+        "Kubernetes protobuf: the envelope is truncated or malformed");
   }
   if (!envelope.contentencoding().empty() ||
       (!envelope.contenttype().empty() && envelope.contenttype() != kContentType)) {
@@ -53,8 +57,8 @@ absl::Status DecodeKubeProtobuf(std::string_view bytes, TypeMeta* type,
                      envelope.contentencoding(), ", expected plain protobuf"));
   }
   if (!Parse(envelope.raw(), message)) {
-    return absl::InvalidArgumentError(
-        base::StrCat("Kubernetes protobuf: the ", envelope.typemeta().kind(), " inside is malformed"));
+    return absl::InvalidArgumentError(base::StrCat(
+        "Kubernetes protobuf: the ", envelope.typemeta().kind(), " inside is malformed"));
   }
   if (type != nullptr) {
     type->api_version = envelope.typemeta().apiversion();

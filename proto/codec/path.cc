@@ -96,9 +96,8 @@ std::string Where(const DecodeOptions& options, int line, const Path& path) {
 
 absl::Status CheckText(std::string_view text, const DecodeOptions& options) {
   if (text.size() > options.max_bytes) {
-    return absl::InvalidArgumentError(base::StrCat(Where(options, 0), text.size(),
-                                                   " bytes, more than the limit of ",
-                                                   options.max_bytes));
+    return absl::InvalidArgumentError(base::StrCat(
+        Where(options, 0), text.size(), " bytes, more than the limit of ", options.max_bytes));
   }
   const size_t bad = FindInvalidUtf8(text);
   if (bad == text.npos) return absl::OkStatus();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where we are in a document, for messages. A chain of stack frames: nothing is built unless it is shown.
+// Where we are in a document, for messages. A chain of stack frames: nothing is built unless it is
+// shown.
 #pragma once
 
 #include <string>
@@ -11,8 +12,8 @@ namespace keelson::proto {
 
 struct Path {
   const Path* parent = nullptr;
-  std::string_view key{};  // a member, when index is negative
-  int index = -1;         // a list's element
+  std::string_view key{};   // a member, when index is negative
+  int index = -1;           // a list's element
   bool is_map_key = false;  // a key chosen by the user: shown in brackets
 
   // spec.containers[0].resources.limits[cpu]; empty at the top.
@@ -24,8 +25,8 @@ std::string Where(const DecodeOptions& options, int line);
 // The same followed by the path: "pod.yaml:12: spec.containers[0]: ".
 std::string Where(const DecodeOptions& options, int line, const Path& path);
 
-// Keeps the last of members with the same key. One line per duplicate goes to `warnings`, or in strict
-// mode into the returned InvalidArgument.
+// Keeps the last of members with the same key. One line per duplicate goes to `warnings`, or in
+// strict mode into the returned InvalidArgument.
 absl::Status RemoveDuplicates(const DecodeOptions& options, Value* root,
                               std::vector<DecodeWarning>* warnings);
 

@@ -2,10 +2,10 @@
 // What the codec needs to know of a message type, read once per thread from its descriptor.
 #pragma once
 
+#include <google/protobuf/descriptor.h>
+
 #include <string>
 #include <vector>
-
-#include <google/protobuf/descriptor.h>
 
 #include "proto/options.pb.h"
 
@@ -13,10 +13,10 @@ namespace keelson::proto {
 
 struct FieldPlan {
   const google::protobuf::FieldDescriptor* field;
-  bool always;   // options of proto/options.proto
+  bool always;  // options of proto/options.proto
   bool pointer;
   bool inlined;
-  Form form;     // of the field's own message type; OBJECT for others
+  Form form;  // of the field's own message type; OBJECT for others
 
   const std::string& name() const { return field->json_name(); }
 };

@@ -34,11 +34,21 @@ struct Suffix {
 };
 
 constexpr std::array<Suffix, 16> kSuffixes = {{
-    {"n", -9, Format::kDecimalSi},  {"u", -6, Format::kDecimalSi},  {"m", -3, Format::kDecimalSi},
-    {"", 0, Format::kDecimalSi},    {"k", 3, Format::kDecimalSi},   {"M", 6, Format::kDecimalSi},
-    {"G", 9, Format::kDecimalSi},   {"T", 12, Format::kDecimalSi},  {"P", 15, Format::kDecimalSi},
-    {"E", 18, Format::kDecimalSi},  {"Ki", 10, Format::kBinarySi},  {"Mi", 20, Format::kBinarySi},
-    {"Gi", 30, Format::kBinarySi},  {"Ti", 40, Format::kBinarySi},  {"Pi", 50, Format::kBinarySi},
+    {"n", -9, Format::kDecimalSi},
+    {"u", -6, Format::kDecimalSi},
+    {"m", -3, Format::kDecimalSi},
+    {"", 0, Format::kDecimalSi},
+    {"k", 3, Format::kDecimalSi},
+    {"M", 6, Format::kDecimalSi},
+    {"G", 9, Format::kDecimalSi},
+    {"T", 12, Format::kDecimalSi},
+    {"P", 15, Format::kDecimalSi},
+    {"E", 18, Format::kDecimalSi},
+    {"Ki", 10, Format::kBinarySi},
+    {"Mi", 20, Format::kBinarySi},
+    {"Gi", 30, Format::kBinarySi},
+    {"Ti", 40, Format::kBinarySi},
+    {"Pi", 50, Format::kBinarySi},
     {"Ei", 60, Format::kBinarySi},
 }};
 
@@ -65,8 +75,7 @@ std::optional<Suffix> InterpretSuffix(std::string_view text) {
   std::string_view digits = text.substr(1);
   if (digits[0] == '+' && digits.size() > 1 && digits[1] != '-') digits.remove_prefix(1);
   int exponent = 0;
-  const auto [end, error] =
-      std::from_chars(digits.data(), digits.data() + digits.size(), exponent);
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), exponent);
   if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
   if (exponent > 1000 || exponent < -1000) return std::nullopt;
   return Suffix{text, exponent, Format::kDecimalExponent};
@@ -125,7 +134,8 @@ Int128 ScaleBinary(const Parts& parts) {
     whole = whole * 10 + (digit - '0');
     if (whole * unit > kBinaryBound) return kBinaryBound;
   }
-  // From the last digit to the first, each step divides by ten and remembers whether it lost anything.
+  // From the last digit to the first, each step divides by ten and remembers whether it lost
+  // anything.
   Int128 fraction = 0;
   bool exact = true;
   for (auto digit = parts.fraction.rbegin(); digit != parts.fraction.rend(); ++digit) {
@@ -167,8 +177,7 @@ std::string IntegerText(Int128 value) {
 int64_t DivideUp(Int128 value, Int128 unit) {
   Int128 result = value / unit;
   if (value % unit != 0) result += value < 0 ? -1 : 1;
-  return static_cast<int64_t>(
-      std::clamp<Int128>(result, Int128{INT64_MIN}, Int128{INT64_MAX}));
+  return static_cast<int64_t>(std::clamp<Int128>(result, Int128{INT64_MIN}, Int128{INT64_MAX}));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Amounts of CPU, memory and the like: "100m", "1.5Gi", "1e3". Meaning and canonical text are those of
-// apimachinery's resource.Quantity.
+// Amounts of CPU, memory and the like: "100m", "1.5Gi", "1e3". Meaning and canonical text are those
+// of apimachinery's resource.Quantity.
 #pragma once
 
 #include <compare>
@@ -46,7 +46,8 @@ class Quantity {
   std::strong_ordering operator<=>(const Quantity& other) const { return nanos_ <=> other.nanos_; }
   bool operator==(const Quantity& other) const { return nanos_ == other.nanos_; }
 
-  // Canonical text. Like upstream, a parsed text that is already close to canonical stays as written.
+  // Canonical text. Like upstream, a parsed text that is already close to canonical stays as
+  // written.
   std::string ToString() const;
   void To(k8s::resource::Quantity* message) const;
 

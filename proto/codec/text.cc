@@ -51,14 +51,22 @@ bool BreaksYaml(uint32_t c) {
 // The escape of an ASCII character, 0 for none or \u.
 char ShortEscape(uint32_t c) {
   switch (c) {
-    case '"': return '"';
-    case '\\': return '\\';
-    case '\n': return 'n';
-    case '\r': return 'r';
-    case '\t': return 't';
-    case '\b': return 'b';
-    case '\f': return 'f';
-    default: return 0;
+    case '"':
+      return '"';
+    case '\\':
+      return '\\';
+    case '\n':
+      return 'n';
+    case '\r':
+      return 'r';
+    case '\t':
+      return 't';
+    case '\b':
+      return 'b';
+    case '\f':
+      return 'f';
+    default:
+      return 0;
   }
 }
 
@@ -74,7 +82,8 @@ std::optional<bool> YamlBool(std::string_view text) {
   return std::nullopt;
 }
 
-// The integer `text` stands for, in decimal: 0x, 0o, 0b and a bare leading 0 (octal) are understood.
+// The integer `text` stands for, in decimal: 0x, 0o, 0b and a bare leading 0 (octal) are
+// understood.
 std::optional<std::string> YamlInteger(std::string_view text) {
   const bool negative = text[0] == '-';
   if (negative || text[0] == '+') text.remove_prefix(1);
@@ -212,7 +221,8 @@ bool DecodeBase64(std::string_view text, std::string* bytes) {
     if (digit == kBase64.npos || padding > 0) return false;
     group = group << 6 | static_cast<uint32_t>(digit);
     if (++held == 4) {
-      for (int shift = 16; shift >= 0; shift -= 8) bytes->push_back(static_cast<char>(group >> shift));
+      for (int shift = 16; shift >= 0; shift -= 8)
+        bytes->push_back(static_cast<char>(group >> shift));
       group = 0;
       held = 0;
     }
@@ -244,8 +254,9 @@ std::string NumberText(double value) {
   const double magnitude = std::abs(value);
   const bool exponent = magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21);
   char text[64];
-  const auto result = std::to_chars(text, text + sizeof text, value,
-                                    exponent ? std::chars_format::scientific : std::chars_format::fixed);
+  const auto result =
+      std::to_chars(text, text + sizeof text, value,
+                    exponent ? std::chars_format::scientific : std::chars_format::fixed);
   return std::string(text, result.ptr);
 }
 

@@ -13,8 +13,8 @@ namespace keelson::proto {
 size_t FindInvalidUtf8(std::string_view text);
 void AppendUtf8(uint32_t code_point, std::string* out);
 
-// `text` in quotes. Bytes that are not UTF-8 become U+FFFD. With `for_yaml` everything YAML might take
-// for a line break or refuse is escaped as well.
+// `text` in quotes. Bytes that are not UTF-8 become U+FFFD. With `for_yaml` everything YAML might
+// take for a line break or refuse is escaped as well.
 void AppendJsonString(std::string_view text, std::string* out, bool for_yaml = false);
 // Standard alphabet with padding; line breaks are skipped, as Go does.
 bool DecodeBase64(std::string_view text, std::string* bytes);

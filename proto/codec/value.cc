@@ -23,10 +23,18 @@ void AppendJson(const Value& value, int indent, std::string* out) {
     if (indent >= 0) NewLine(inner, out);
   };
   switch (value.kind) {
-    case Kind::kNull: *out += "null"; return;
-    case Kind::kBool: *out += value.boolean ? "true" : "false"; return;
-    case Kind::kNumber: *out += value.text; return;
-    case Kind::kString: AppendJsonString(value.text, out); return;
+    case Kind::kNull:
+      *out += "null";
+      return;
+    case Kind::kBool:
+      *out += value.boolean ? "true" : "false";
+      return;
+    case Kind::kNumber:
+      *out += value.text;
+      return;
+    case Kind::kString:
+      AppendJsonString(value.text, out);
+      return;
     case Kind::kList:
       out->push_back('[');
       for (const Value& item : value.items) {
@@ -64,12 +72,18 @@ Value* Value::Find(std::string_view key) {
 
 std::string_view KindName(Value::Kind kind) {
   switch (kind) {
-    case Kind::kNull: return "null";
-    case Kind::kBool: return "bool";
-    case Kind::kNumber: return "number";
-    case Kind::kString: return "string";
-    case Kind::kList: return "list";
-    case Kind::kMap: return "object";
+    case Kind::kNull:
+      return "null";
+    case Kind::kBool:
+      return "bool";
+    case Kind::kNumber:
+      return "number";
+    case Kind::kString:
+      return "string";
+    case Kind::kList:
+      return "list";
+    case Kind::kMap:
+      return "object";
   }
   return "value";
 }
@@ -82,7 +96,8 @@ void MergePatch(const Value& patch, Value* target) {
   if (target->kind != Kind::kMap) *target = Value{.kind = Kind::kMap, .line = patch.line};
   for (const Member& change : patch.members) {
     if (change.value.kind == Kind::kNull) {
-      std::erase_if(target->members, [&](const Member& member) { return member.key == change.key; });
+      std::erase_if(target->members,
+                    [&](const Member& member) { return member.key == change.key; });
       continue;
     }
     Value* present = target->Find(change.key);

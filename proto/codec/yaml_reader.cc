@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// YAML through yaml-cpp's events, so that every bound is checked before memory is spent. yaml-cpp throws;
-// nothing leaves this file but a Status.
-#include <map>
-#include <optional>
-#include <set>
-
+// YAML through yaml-cpp's events, so that every bound is checked before memory is spent. yaml-cpp
+// throws; nothing leaves this file but a Status.
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
 
+#include <map>
+#include <optional>
+#include <set>
 #include <sstream>
 
 #include "base/errno_status.h"
@@ -64,9 +63,9 @@ class TreeBuilder final : public YAML::EventHandler {
   explicit TreeBuilder(const DecodeOptions& options) : options_(options) {}
 
   Value TakeRoot() { return std::move(root_); }
-  int root_line() const { return root_.line; }
+  const YAML::Mark& start() const { return start_; }
 
-  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentStart(const YAML::Mark& mark) override { start_ = mark; }
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -131,7 +130,8 @@ class TreeBuilder final : public YAML::EventHandler {
     const bool fits = tag == "?" || (name == "bool" && value->kind == Kind::kBool) ||
                       (name == "null" && value->kind == Kind::kNull) ||
                       ((name == "int" || name == "float") && value->kind == Kind::kNumber);
-    if (!fits) throw Refused{value->line, base::StrCat("\"", text, "\" is not of its tag !!", name)};
+    if (!fits)
+      throw Refused{value->line, base::StrCat("\"", text, "\" is not of its tag !!", name)};
   }
 
   static void DecodeBinary(Value* value) {
@@ -202,8 +202,10 @@ class TreeBuilder final : public YAML::EventHandler {
   static std::string KeyText(const Value& value) {
     switch (value.kind) {
       case Kind::kString:
-      case Kind::kNumber: return value.text;
-      case Kind::kBool: return value.boolean ? "true" : "false";
+      case Kind::kNumber:
+        return value.text;
+      case Kind::kBool:
+        return value.boolean ? "true" : "false";
       default:
         throw Refused{value.line, base::StrCat("a member name cannot be ", KindName(value.kind))};
     }
@@ -212,8 +214,10 @@ class TreeBuilder final : public YAML::EventHandler {
   static void TakeMerge(Value value, Frame* parent) {
     const int line = value.line;
     std::vector<Value> sources;
-    if (value.kind == Kind::kList) sources = std::move(value.items);
-    else sources.push_back(std::move(value));
+    if (value.kind == Kind::kList)
+      sources = std::move(value.items);
+    else
+      sources.push_back(std::move(value));
     for (Value& source : sources) {
       if (source.kind != Kind::kMap) throw Refused{line, "<< takes an object or a list of objects"};
       parent->merges.push_back(std::move(source));
@@ -233,6 +237,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
   const DecodeOptions& options_;
   Value root_;
+  YAML::Mark start_;
   std::vector<Frame> stack_;
   std::map<YAML::anchor_t, Value> anchors_;
   Weight spent_;
@@ -255,9 +260,15 @@ absl::StatusOr<Value> ReadDocuments(std::string_view text, const DecodeOptions& 
   std::istringstream stream{std::string(text)};
   YAML::Parser parser(stream);
   Value found;
+  int last_start = -1;
   for (;;) {
     TreeBuilder builder(options);
     if (!parser.HandleNextDocument(builder)) return found;
+    // yaml-cpp takes a stray comma for an empty document and never moves past it.
+    if (builder.start().pos <= last_start) {
+      throw Refused{builder.start().line + 1, "YAML: text that belongs to nothing"};
+    }
+    last_start = builder.start().pos;
     Value root = builder.TakeRoot();
     if (root.kind == Kind::kNull) continue;
     if (found.kind != Kind::kNull) {

@@ -15,7 +15,7 @@ bool IsAlnum(char c) {
 bool IsPlain(std::string_view text) {
   if (text.empty() || text.size() > 128) return false;
   if (!IsAlnum(text[0]) && text[0] != '/' && text[0] != '_' && text[0] != '.') return false;
-  if (text.back() == ':' || text.back() == ' ' || text == "..." ) return false;
+  if (text.back() == ':' || text.back() == ' ' || text == "...") return false;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (c == ':' || c == ' ') {
@@ -77,8 +77,10 @@ void AppendScalar(const Value& value, int indent, std::string* out) {
 bool IsScalar(const Value& value) { return value.items.empty() && value.members.empty(); }
 
 void AppendKey(const std::string& key, std::string* out) {
-  if (IsPlain(key)) *out += key;
-  else AppendJsonString(key, out, /*for_yaml=*/true);
+  if (IsPlain(key))
+    *out += key;
+  else
+    AppendJsonString(key, out, /*for_yaml=*/true);
   out->push_back(':');
 }
 
@@ -92,8 +94,10 @@ void AppendNode(const Value& value, int indent, std::string* out) {
   for (const Value& item : value.items) {
     begin_line();
     *out += "- ";
-    if (IsScalar(item)) AppendScalar(item, indent + 1, out);
-    else AppendNode(item, indent + 1, out);
+    if (IsScalar(item))
+      AppendScalar(item, indent + 1, out);
+    else
+      AppendNode(item, indent + 1, out);
   }
   for (const Member& member : value.members) {
     begin_line();
@@ -114,8 +118,10 @@ void AppendNode(const Value& value, int indent, std::string* out) {
 
 std::string ToYaml(const Value& value) {
   std::string out;
-  if (IsScalar(value)) AppendScalar(value, 1, &out);
-  else AppendNode(value, 0, &out);
+  if (IsScalar(value))
+    AppendScalar(value, 1, &out);
+  else
+    AppendNode(value, 0, &out);
   return out;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a fuzz target without libFuzzer: every file of a corpus folder, then random mutations of them.
+// Runs a fuzz target without libFuzzer: every file of a corpus folder, then random mutations of
+// them.
 //   driver CORPUS-FOLDER [RUNS [SEED]]
 // The seed is printed first; the same seed and corpus give the same inputs.
 #include <algorithm>
@@ -52,20 +53,31 @@ class Mutator {
     const size_t at = Below(input->size() + 1);
     const size_t length = Below(std::min<size_t>(input->size() - at, 64) + 1);
     switch (Below(7)) {
-      case 0: input->insert(at, 1, static_cast<char>(Below(256))); break;
-      case 1: input->erase(at, length); break;
-      case 2: input->insert(at, input->substr(at, length)); break;
+      case 0:
+        input->insert(at, 1, static_cast<char>(Below(256)));
+        break;
+      case 1:
+        input->erase(at, length);
+        break;
+      case 2:
+        input->insert(at, input->substr(at, length));
+        break;
       case 3: {
         const std::string& other = Pick();
         const size_t from = Below(other.size());
         input->insert(at, other.substr(from, Below(128)));
         break;
       }
-      case 4: if (at < input->size()) (*input)[at] = static_cast<char>((*input)[at] ^ (1 << Below(8))); break;
+      case 4:
+        if (at < input->size()) (*input)[at] = static_cast<char>((*input)[at] ^ (1 << Below(8)));
+        break;
       case 5: {
-        static constexpr const char* kPieces[] = {"{", "}", "[", "]", ":", ": ", ",", "\"", "'", "\n", "  ", "- ",
-            "&a ", "*a", "<<: ", "!!str ", "!!int ", "|", ">", "#", "---\n", "? ", "\\u", "null", "true", "0x",
-            "1e9", "-", ".", "~", "\t", "\xEF\xBB\xBF", "%", "@"};
+        static constexpr const char* kPieces[] = {
+            "{",      "}",  "[",   "]",  ":",     ": ", ",",    "\"",
+            "'",      "\n", "  ",  "- ", "&a ",   "*a", "<<: ", "!!str ",
+            "!!int ", "|",  ">",   "#",  "---\n", "? ", "\\u",  "null",
+            "true",   "0x", "1e9", "-",  ".",     "~",  "\t",   "\xEF\xBB\xBF",
+            "%",      "@"};
         input->insert(at, kPieces[Below(std::size(kPieces))]);
         break;
       }
@@ -97,8 +109,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   const unsigned long runs = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 1000;
-  const uint32_t seed = argc > 3 ? static_cast<uint32_t>(std::strtoul(argv[3], nullptr, 10))
-                                 : std::random_device()();
+  const uint32_t seed =
+      argc > 3 ? static_cast<uint32_t>(std::strtoul(argv[3], nullptr, 10)) : std::random_device()();
   std::printf("%zu files, %lu runs, seed %u\n", corpus.size(), runs, seed);
   std::fflush(stdout);
   for (const std::string& input : corpus) Run(input);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON and Kubernetes protobuf from the network: reading ends in an error or in something we can write
-// again unchanged.
+// JSON and Kubernetes protobuf from the network: reading ends in an error or in something we can
+// write again unchanged.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -20,7 +20,8 @@ void CheckStable(const google::protobuf::Message& message) {
   const auto json = EncodeJson(message);
   if (!json.ok()) return;  // raw JSON that is not JSON
   const std::unique_ptr<google::protobuf::Message> again(message.New());
-  if (!DecodeJson(*json, again.get(), {.strict = true}).ok()) return;  // a quantity that is no quantity
+  if (!DecodeJson(*json, again.get(), {.strict = true}).ok())
+    return;  // a quantity that is no quantity
   KEELSON_CHECK(*EncodeJson(*again) == *json);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Manifests: whatever text comes, reading it ends in an error or in a message that survives being written
-// and read again.
+// Manifests: whatever text comes, reading it ends in an error or in a message that survives being
+// written and read again.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the codec says about documents that are wrong, and that no document costs more than its bounds.
+// What the codec says about documents that are wrong, and that no document costs more than its
+// bounds.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,6 +15,8 @@ namespace {
 
 using k8s::v1::Pod;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 
 class DecodeTest : public ::testing::Test {
  protected:
@@ -64,7 +67,8 @@ spec:
   volumes:
   - name: v
     secret: {secretName: s, defaultMode: 0400}
-)"), "");
+)"),
+            "");
   EXPECT_EQ(pod_.metadata().labels().at("app"), "web");
   EXPECT_EQ(pod_.metadata().labels().at("1"), "2");
   EXPECT_EQ(pod_.spec().terminationgraceperiodseconds(), 5);
@@ -81,10 +85,12 @@ spec:
 
 TEST_F(DecodeTest, WrongTypeIsNamedWithLineAndPath) {
   EXPECT_EQ(Strictly("spec:\n  containers:\n  - name: c\n    ports:\n    - containerPort: abc\n"),
-            "pod.yaml:5: spec.containers[0].ports[0].containerPort: expected integer, got string \"abc\"");
+            "pod.yaml:5: spec.containers[0].ports[0].containerPort: expected integer, got string "
+            "\"abc\"");
   EXPECT_EQ(Strictly("metadata:\n  labels:\n    app: true\n"),
             "pod.yaml:3: metadata.labels[app]: expected string, got bool true");
-  EXPECT_EQ(Strictly("metadata: {name: 5}"), "pod.yaml:1: metadata.name: expected string, got number 5");
+  EXPECT_EQ(Strictly("metadata: {name: 5}"),
+            "pod.yaml:1: metadata.name: expected string, got number 5");
   EXPECT_EQ(Strictly("spec: {hostNetwork: 'yes'}"),
             "pod.yaml:1: spec.hostNetwork: expected bool, got string \"yes\"");
   EXPECT_EQ(Strictly("spec: {containers: {name: c}}"),
@@ -101,9 +107,11 @@ TEST_F(DecodeTest, WrongTypeIsNamedWithLineAndPath) {
 TEST_F(DecodeTest, NumbersOutsideTheFieldAreRefused) {
   EXPECT_EQ(Strictly("spec: {priority: 2147483648}"),
             "pod.yaml:1: spec.priority: 2147483648 does not fit into 32 bits");
-  EXPECT_EQ(Strictly("spec: {activeDeadlineSeconds: 9223372036854775808}"),
-            "pod.yaml:1: spec.activeDeadlineSeconds: 9223372036854775808 does not fit into 64 bits");
-  EXPECT_EQ(Strictly("spec: {priority: 1.5}"), "pod.yaml:1: spec.priority: expected integer, got number 1.5");
+  EXPECT_EQ(
+      Strictly("spec: {activeDeadlineSeconds: 9223372036854775808}"),
+      "pod.yaml:1: spec.activeDeadlineSeconds: 9223372036854775808 does not fit into 64 bits");
+  EXPECT_EQ(Strictly("spec: {priority: 1.5}"),
+            "pod.yaml:1: spec.priority: expected integer, got number 1.5");
   EXPECT_EQ(Strictly("spec: {priority: -2147483648}"), "");
   EXPECT_EQ(pod_.spec().priority(), INT32_MIN);
   EXPECT_EQ(Strictly("spec: {priority: 3.0}"), "") << "YAML has one number, as upstream's reader";
@@ -140,7 +148,8 @@ TEST_F(DecodeTest, TypeMetaBelongsToWholeObjectsOnly) {
   EXPECT_EQ(Strictly("spec: {kind: Pod}"), "pod.yaml:1: spec.kind: unknown field");
   k8s::v1::PodList list;
   const DecodeOptions strict{.strict = true};
-  EXPECT_TRUE(DecodeYaml("{kind: PodList, items: [{apiVersion: v1, kind: Pod}]}", &list, strict).ok());
+  EXPECT_TRUE(
+      DecodeYaml("{kind: PodList, items: [{apiVersion: v1, kind: Pod}]}", &list, strict).ok());
   EXPECT_FALSE(DecodeYaml("{items: [{spec: {kind: Pod}}]}", &list, strict).ok());
   ASSERT_EQ(list.items_size(), 1);
 }
@@ -157,7 +166,9 @@ TEST_F(DecodeTest, DuplicateIsAnErrorOnlyInStrictMode) {
 }
 
 TEST_F(DecodeTest, NullMeansNotThere) {
-  EXPECT_EQ(Strictly("metadata: {name: null, creationTimestamp: null, labels: ~}\nspec:\nstatus: {}"), "");
+  EXPECT_EQ(
+      Strictly("metadata: {name: null, creationTimestamp: null, labels: ~}\nspec:\nstatus: {}"),
+      "");
   EXPECT_FALSE(pod_.metadata().has_name());
   EXPECT_FALSE(pod_.has_spec());
   EXPECT_TRUE(pod_.has_status());
@@ -179,7 +190,8 @@ TEST_F(DecodeTest, OldContentIsReplaced) {
 }
 
 TEST_F(DecodeTest, JsonSyntaxErrorsCarryTheLine) {
-  EXPECT_EQ(Strictly("{\"metadata\": {\n \"name\": ]}"), "pod.yaml:2: expected a value in JSON, got ']'");
+  EXPECT_EQ(Strictly("{\"metadata\": {\n \"name\": ]}"),
+            "pod.yaml:2: expected a value in JSON, got ']'");
   struct Row {
     std::string_view json, message;
   };
@@ -212,7 +224,9 @@ TEST_F(DecodeTest, JsonSyntaxErrorsCarryTheLine) {
 TEST_F(DecodeTest, SurrogatesBecomeOneCharacterOrAReplacement) {
   EXPECT_EQ(ParseJsonTree("\"\\ud83d\\ude00\"", {})->text, "\xF0\x9F\x98\x80");
   EXPECT_EQ(ParseJsonTree("\"\\ud83dx\"", {})->text, "\xEF\xBF\xBDx");
-  EXPECT_EQ(ParseJsonTree("\"\\ud83d\\u0041\"", {})->text, "\xEF\xBF\xBD" "A");
+  EXPECT_EQ(ParseJsonTree("\"\\ud83d\\u0041\"", {})->text,
+            "\xEF\xBF\xBD"
+            "A");
   EXPECT_EQ(ParseJsonTree("\"\\ude00\\/\\b\"", {})->text, "\xEF\xBF\xBD/\b");
 }
 
@@ -253,11 +267,12 @@ TEST_F(DecodeTest, SizeIsBounded) {
 TEST_F(DecodeTest, AliasBombIsRefused) {
   std::string bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n";
   for (int i = 1; i < 12; ++i) {
-    base::StrAppend(&bomb, "a", i, ": &a", i, " [", Repeat(base::StrCat("*a", i - 1, ","), 9), "*a", i - 1,
-                    "]\n");
+    base::StrAppend(&bomb, "a", i, ": &a", i, " [", Repeat(base::StrCat("*a", i - 1, ","), 9), "*a",
+                    i - 1, "]\n");
   }
   EXPECT_THAT(Strictly(bomb), HasSubstr("more than 1000000 values once its aliases are expanded"));
-  std::string heavy = "a: &a \"" + std::string(1 << 20, 'x') + "\"\nb: [" + Repeat("*a,", 1000) + "*a]\n";
+  std::string heavy =
+      "a: &a \"" + std::string(1 << 20, 'x') + "\"\nb: [" + Repeat("*a,", 1000) + "*a]\n";
   EXPECT_THAT(Strictly(heavy), HasSubstr("bytes once its aliases are expanded"));
 }
 
@@ -272,11 +287,20 @@ TEST_F(DecodeTest, SecondDocumentIsRefused) {
   EXPECT_EQ(Strictly("---\nmetadata: {name: a}\n---\n"), "");
 }
 
+TEST_F(DecodeTest, StrayBracketsEnd) {
+  for (std::string_view yaml : {"]", "}", "a: 1\n]", "- ]", "'a' ]", ",", ": :", "? ]", "%A\n]"}) {
+    EXPECT_THAT(Strictly(yaml), Not(IsEmpty())) << yaml;
+  }
+  EXPECT_EQ(Strictly("-\n,"), "pod.yaml:2: YAML: text that belongs to nothing");
+}
+
 TEST_F(DecodeTest, BytesThatAreNotTextAreRefused) {
   EXPECT_EQ(Strictly("metadata:\n  name: a\x04\n"), "pod.yaml:2: control character in YAML");
   EXPECT_EQ(Strictly(std::string("a: \0b", 5)), "pod.yaml:1: control character in YAML");
   EXPECT_EQ(Strictly("a: \xFF"), "pod.yaml:1: not valid UTF-8");
-  EXPECT_EQ(Strictly("\xFF\xFE" "a"), "pod.yaml:1: not valid UTF-8");
+  EXPECT_EQ(Strictly("\xFF\xFE"
+                     "a"),
+            "pod.yaml:1: not valid UTF-8");
   EXPECT_EQ(Strictly("\xEF\xBB\xBFmetadata: {name: bom}"), "");
 }
 
@@ -293,7 +317,8 @@ logging: {flushFrequency: 5000000000, options: {json: {infoBufferSize: 64Ki}}}
 reservedMemory: [{numaNode: 1, limits: {memory: 1Gi}}]
 registerWithTaints: [{key: k, effect: NoSchedule}]
 staticPodURLHeader: {X: [a, b]}
-)", &config, {.strict = true});
+)",
+                                         &config, {.strict = true});
   ASSERT_TRUE(status.ok()) << status.ToString();
   EXPECT_EQ(config.syncfrequency().duration(), 10'000'000'000);
   EXPECT_TRUE(config.has_healthzport());

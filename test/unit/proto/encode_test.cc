@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What we write is what Kubernetes 1.36 writes: empty members, order, the protobuf envelope.
-#include <gtest/gtest.h>
-
 #include <google/protobuf/unknown_field_set.h>
+#include <gtest/gtest.h>
 
 #include "base/strings.h"
 #include "proto/codec/codec.h"
@@ -18,14 +17,16 @@ using k8s::v1::Pod;
 
 TEST(EncodeJson, EmptyMembersAreThoseOfUpstream) {
   Pod pod;
-  EXPECT_EQ(*EncodeJson(pod, {.type = {"v1", "Pod"}}),
-            R"({"kind":"Pod","apiVersion":"v1","metadata":{},"spec":{"containers":null},"status":{}})");
+  EXPECT_EQ(
+      *EncodeJson(pod, {.type = {"v1", "Pod"}}),
+      R"({"kind":"Pod","apiVersion":"v1","metadata":{},"spec":{"containers":null},"status":{}})");
   k8s::v1::PodList list;
   EXPECT_EQ(*EncodeJson(list), R"({"metadata":{},"items":null})");
   k8s::v1::Event event;
-  EXPECT_EQ(*EncodeJson(event),
-            R"({"metadata":{},"involvedObject":{},"source":{},"firstTimestamp":null,)"
-            R"("lastTimestamp":null,"eventTime":null,"reportingComponent":"","reportingInstance":""})");
+  EXPECT_EQ(
+      *EncodeJson(event),
+      R"({"metadata":{},"involvedObject":{},"source":{},"firstTimestamp":null,)"
+      R"("lastTimestamp":null,"eventTime":null,"reportingComponent":"","reportingInstance":""})");
 }
 
 TEST(EncodeJson, ZeroIsWrittenWhereItDiffersFromUnset) {
@@ -87,18 +88,20 @@ TEST(EncodeJson, KubeletConfigurationHasItsDurations) {
   k8s::kubelet::v1beta1::KubeletConfiguration config;
   config.mutable_syncfrequency()->set_duration(60'000'000'000);
   const std::string json = *EncodeJson(config);
-  EXPECT_NE(json.find(R"("syncFrequency":"1m0s","fileCheckFrequency":"0s")"), std::string::npos) << json;
+  EXPECT_NE(json.find(R"("syncFrequency":"1m0s","fileCheckFrequency":"0s")"), std::string::npos)
+      << json;
   EXPECT_NE(json.find(R"("authentication":{"x509":{},"webhook":{"cacheTTL":"0s"},"anonymous":{}})"),
-            std::string::npos) << json;
+            std::string::npos)
+      << json;
 }
 
 TEST(KubeProtobuf, EnvelopeIsMagicTypeAndContent) {
   k8s::v1::Namespace space;
   space.mutable_metadata()->set_name("x");
   const std::string bytes = EncodeKubeProtobuf(space, {"v1", "Namespace"});
-  const std::string expected =
-      std::string("k8s\0", 4) + "\x0A\x0F\x0A\x02v1\x12\x09Namespace\x12\x05\x0A\x03\x0A\x01x\x1A" +
-      std::string("\0\x22\0", 3);
+  const std::string expected = std::string("k8s\0", 4) +
+                               "\x0A\x0F\x0A\x02v1\x12\x09Namespace\x12\x05\x0A\x03\x0A\x01x\x1A" +
+                               std::string("\0\x22\0", 3);
   // TypeMeta is apiVersion = 1, kind = 2; then raw = 2, contentEncoding = 3, contentType = 4.
   EXPECT_EQ(bytes, expected);
 
@@ -136,9 +139,11 @@ TEST(KubeProtobuf, BrokenBytesAreRefused) {
   EXPECT_EQ(error("{\"kind\":\"Pod\"}"), "Kubernetes protobuf: does not start with \"k8s\\0\"");
   EXPECT_EQ(error(good.substr(0, good.size() - 5)),
             "Kubernetes protobuf: the envelope is truncated or malformed");
-  EXPECT_EQ(error(good, 8), base::StrCat("Kubernetes protobuf: ", good.size(),
-                                         " bytes, more than the limit of 8"));
-  std::string inside = std::string("k8s\0", 4) + "\x12\x03\x0A\x7F" "a";
+  EXPECT_EQ(error(good, 8),
+            base::StrCat("Kubernetes protobuf: ", good.size(), " bytes, more than the limit of 8"));
+  std::string inside = std::string("k8s\0", 4) +
+                       "\x12\x03\x0A\x7F"
+                       "a";
   EXPECT_EQ(error(inside), "Kubernetes protobuf: the  inside is malformed");
   std::string zipped = good + "\x1A\x04gzip";
   EXPECT_EQ(error(zipped), "Kubernetes protobuf: content is  gzip, expected plain protobuf");

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The static gRPC we link works, and it is the only copy of abseil and protobuf in the process.
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <memory>
 #include <string>
-
-#include <grpcpp/grpcpp.h>
-#include <gtest/gtest.h>
 
 #include "proto/cri/api.grpc.pb.h"
 
@@ -27,8 +26,7 @@ class EchoRuntime final : public RuntimeService::Service {
 };
 
 TEST(GrpcLink, CallOverAUnixSocketIsAnswered) {
-  const std::string address =
-      "unix-abstract:kl-grpc-link-" + std::to_string(::getpid());
+  const std::string address = "unix-abstract:kl-grpc-link-" + std::to_string(::getpid());
   EchoRuntime service;
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials());
@@ -36,8 +34,8 @@ TEST(GrpcLink, CallOverAUnixSocketIsAnswered) {
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   ASSERT_NE(server, nullptr);
 
-  auto stub = RuntimeService::NewStub(
-      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  auto stub =
+      RuntimeService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
   VersionRequest request;
   request.set_version("v1");

@@ -139,10 +139,33 @@ TEST(Quantity, CanonicalTextParsesToTheSameAmount) {
 }
 
 TEST(Quantity, OtherTextIsRefused) {
-  for (std::string_view text :
-       {"", " 1", "1 ", "1.1.M", "1+1.0M", "0.1mi", "0.1am", "aoeu", ".5i", "1i", "-3.01i",
-        "-3.01e-", "1e", "1ee3", "1e+-3", "--1", "+", "-", "Ki", "1KI", "1K", "0x10", "1e9999999999",
-        "1e40", "100000000000000000000000000000001", "\xFF", "1_000"}) {
+  for (std::string_view text : {"",
+                                " 1",
+                                "1 ",
+                                "1.1.M",
+                                "1+1.0M",
+                                "0.1mi",
+                                "0.1am",
+                                "aoeu",
+                                ".5i",
+                                "1i",
+                                "-3.01i",
+                                "-3.01e-",
+                                "1e",
+                                "1ee3",
+                                "1e+-3",
+                                "--1",
+                                "+",
+                                "-",
+                                "Ki",
+                                "1KI",
+                                "1K",
+                                "0x10",
+                                "1e9999999999",
+                                "1e40",
+                                "100000000000000000000000000000001",
+                                "\xFF",
+                                "1_000"}) {
     EXPECT_FALSE(Quantity::Parse(text).ok()) << text;
   }
   EXPECT_FALSE(Quantity::Parse(std::string(10'000, '0')).ok());

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every message of every schema, filled at random, survives JSON, YAML and Kubernetes protobuf.
-#include <cstdlib>
-#include <memory>
-#include <random>
-
-#include <gtest/gtest.h>
-
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/util/message_differencer.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <memory>
+#include <random>
 
 #include "base/strings.h"
 #include "proto/codec/codec.h"
@@ -54,7 +53,8 @@ class Filler {
     for (int i = 0; i < type->field_count(); ++i) {
       const FieldDescriptor* field = type->field(i);
       if (field->real_containing_oneof() != nullptr && i % 2 == 1) continue;
-      // An unset quantity in a part that is always written comes back as "0", which is another text.
+      // An unset quantity in a part that is always written comes back as "0", which is another
+      // text.
       const bool part = field->message_type() != nullptr && !field->is_repeated();
       const bool quantity = field->message_type() == k8s::resource::Quantity::descriptor();
       if (part && (quantity || field->options().GetExtension(always))) {
@@ -71,10 +71,32 @@ class Filler {
   int Below(int limit) { return static_cast<int>(random_() % static_cast<uint32_t>(limit)); }
 
   std::string Text() {
-    static constexpr std::string_view kTricky[] = {
-        "yes", "null", "0644", "1e3", "~", "a: b", "# c", "- d", "multi\nline\n", " padded ", "2026-01-02",
-        "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", "\"quoted\"", "tab\there", "<<", "*x", "{", "a\nb", "100m",
-        "\x01\x7F", "\xE2\x80\xA8", "true", "-", "name", "registry.example/image:v1@sha256:0", "/a/b"};
+    static constexpr std::string_view kTricky[] = {"yes",
+                                                   "null",
+                                                   "0644",
+                                                   "1e3",
+                                                   "~",
+                                                   "a: b",
+                                                   "# c",
+                                                   "- d",
+                                                   "multi\nline\n",
+                                                   " padded ",
+                                                   "2026-01-02",
+                                                   "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80",
+                                                   "\"quoted\"",
+                                                   "tab\there",
+                                                   "<<",
+                                                   "*x",
+                                                   "{",
+                                                   "a\nb",
+                                                   "100m",
+                                                   "\x01\x7F",
+                                                   "\xE2\x80\xA8",
+                                                   "true",
+                                                   "-",
+                                                   "name",
+                                                   "registry.example/image:v1@sha256:0",
+                                                   "/a/b"};
     std::string text(kTricky[static_cast<size_t>(Below(std::size(kTricky)))]);
     if (Below(3) == 0) base::StrAppend(&text, Below(1000));
     return text;
@@ -98,41 +120,64 @@ class Filler {
       case QUANTITY:
         return reflection->SetString(
             message, first,
-            Below(2) ? Quantity::FromMilli(1 + Below(1 << 30)).ToString()
-                     : Quantity::FromValue(1 + Below(1 << 30), Quantity::Format::kBinarySi).ToString());
+            Below(2)
+                ? Quantity::FromMilli(1 + Below(1 << 30)).ToString()
+                : Quantity::FromValue(1 + Below(1 << 30), Quantity::Format::kBinarySi).ToString());
       case INT_OR_STRING:
-        if (Below(2) != 0) return reflection->SetInt32(message, type->FindFieldByName("intVal"), 1 + Below(65535));
+        if (Below(2) != 0)
+          return reflection->SetInt32(message, type->FindFieldByName("intVal"), 1 + Below(65535));
         reflection->SetInt64(message, type->FindFieldByName("type"), 1);
         return reflection->SetString(message, type->FindFieldByName("strVal"), Text());
       case RAW_JSON:
-        return reflection->SetString(message, first, Below(2) ? R"({"a":[1,true,null,"x"]})" : R"({})");
+        return reflection->SetString(message, first,
+                                     Below(2) ? R"({"a":[1,true,null,"x"]})" : R"({})");
       case OBJECT:
-      case LIST: return;
+      case LIST:
+        return;
     }
   }
 
   void FillField(Message* message, const FieldDescriptor* field, int depth) {
     const auto* reflection = message->GetReflection();
     const bool many = field->is_repeated();
-#define KEELSON_PUT(Name, value) \
-  (many ? reflection->Add##Name(message, field, value) : reflection->Set##Name(message, field, value))
+#define KEELSON_PUT(Name, value)                       \
+  (many ? reflection->Add##Name(message, field, value) \
+        : reflection->Set##Name(message, field, value))
     switch (field->cpp_type()) {
-      case FieldDescriptor::CPPTYPE_INT32: KEELSON_PUT(Int32, 1 + Below(1 << 30)); break;
-      case FieldDescriptor::CPPTYPE_INT64: KEELSON_PUT(Int64, (int64_t{1} << 40) - Below(1 << 30)); break;
-      case FieldDescriptor::CPPTYPE_UINT32: KEELSON_PUT(UInt32, 1u + static_cast<uint32_t>(Below(1 << 30))); break;
-      case FieldDescriptor::CPPTYPE_UINT64: KEELSON_PUT(UInt64, UINT64_MAX - static_cast<uint64_t>(Below(9))); break;
-      case FieldDescriptor::CPPTYPE_DOUBLE: KEELSON_PUT(Double, 0.1 + Below(1000)); break;
-      case FieldDescriptor::CPPTYPE_FLOAT: KEELSON_PUT(Float, 0.5f + static_cast<float>(Below(1000))); break;
-      case FieldDescriptor::CPPTYPE_BOOL: KEELSON_PUT(Bool, true); break;
+      case FieldDescriptor::CPPTYPE_INT32:
+        KEELSON_PUT(Int32, 1 + Below(1 << 30));
+        break;
+      case FieldDescriptor::CPPTYPE_INT64:
+        KEELSON_PUT(Int64, (int64_t{1} << 40) - Below(1 << 30));
+        break;
+      case FieldDescriptor::CPPTYPE_UINT32:
+        KEELSON_PUT(UInt32, 1u + static_cast<uint32_t>(Below(1 << 30)));
+        break;
+      case FieldDescriptor::CPPTYPE_UINT64:
+        KEELSON_PUT(UInt64, UINT64_MAX - static_cast<uint64_t>(Below(9)));
+        break;
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        KEELSON_PUT(Double, 0.1 + Below(1000));
+        break;
+      case FieldDescriptor::CPPTYPE_FLOAT:
+        KEELSON_PUT(Float, 0.5f + static_cast<float>(Below(1000)));
+        break;
+      case FieldDescriptor::CPPTYPE_BOOL:
+        KEELSON_PUT(Bool, true);
+        break;
       case FieldDescriptor::CPPTYPE_STRING:
-        KEELSON_PUT(String, field->type() == FieldDescriptor::TYPE_BYTES ? std::string("\0\xFF x", 4) : Text());
+        KEELSON_PUT(String, field->type() == FieldDescriptor::TYPE_BYTES
+                                ? std::string("\0\xFF x", 4)
+                                : Text());
         break;
       case FieldDescriptor::CPPTYPE_ENUM:
-        KEELSON_PUT(EnumValue, field->enum_type()->value(field->enum_type()->value_count() - 1)->number());
+        KEELSON_PUT(EnumValue,
+                    field->enum_type()->value(field->enum_type()->value_count() - 1)->number());
         break;
       case FieldDescriptor::CPPTYPE_MESSAGE:
         if (field->is_map()) return FillEntry(message, field, depth);
-        Fill(many ? reflection->AddMessage(message, field) : reflection->MutableMessage(message, field),
+        Fill(many ? reflection->AddMessage(message, field)
+                  : reflection->MutableMessage(message, field),
              depth + 1);
         break;
     }
@@ -153,20 +198,20 @@ class Filler {
 
 std::vector<const Descriptor*> AllTypes() {
   std::vector<const Descriptor*> types;
-  for (const Descriptor* one : {
-           k8s::authentication::v1::TokenRequest::descriptor(),
-           k8s::authorization::v1::SubjectAccessReview::descriptor(),
-           k8s::certificates::v1::CertificateSigningRequest::descriptor(),
-           k8s::coordination::v1::Lease::descriptor(), k8s::events::v1::Event::descriptor(),
-           k8s::intstr::IntOrString::descriptor(),
-           k8s::kubelet::v1beta1::KubeletConfiguration::descriptor(),
-           k8s::kubelet::v1beta1::CredentialProviderConfig::descriptor(),
-           k8s::meta::v1::ObjectMeta::descriptor(), k8s::v1::Node::descriptor(),
-           k8s::node::v1::RuntimeClass::descriptor(), k8s::v1::ConfigMap::descriptor(),
-           k8s::v1::Pod::descriptor(), k8s::resource::Quantity::descriptor(),
-           k8s::runtime::Unknown::descriptor(), k8s::storage::v1::CSIDriver::descriptor(),
-           k8s::v1::ObjectReference::descriptor(), k8s::v1::PersistentVolume::descriptor(),
-           runtime::v1::PodSandboxConfig::descriptor()}) {
+  for (const Descriptor* one :
+       {k8s::authentication::v1::TokenRequest::descriptor(),
+        k8s::authorization::v1::SubjectAccessReview::descriptor(),
+        k8s::certificates::v1::CertificateSigningRequest::descriptor(),
+        k8s::coordination::v1::Lease::descriptor(), k8s::events::v1::Event::descriptor(),
+        k8s::intstr::IntOrString::descriptor(),
+        k8s::kubelet::v1beta1::KubeletConfiguration::descriptor(),
+        k8s::kubelet::v1beta1::CredentialProviderConfig::descriptor(),
+        k8s::meta::v1::ObjectMeta::descriptor(), k8s::v1::Node::descriptor(),
+        k8s::node::v1::RuntimeClass::descriptor(), k8s::v1::ConfigMap::descriptor(),
+        k8s::v1::Pod::descriptor(), k8s::resource::Quantity::descriptor(),
+        k8s::runtime::Unknown::descriptor(), k8s::storage::v1::CSIDriver::descriptor(),
+        k8s::v1::ObjectReference::descriptor(), k8s::v1::PersistentVolume::descriptor(),
+        runtime::v1::PodSandboxConfig::descriptor()}) {
     for (int i = 0; i < one->file()->message_type_count(); ++i) {
       types.push_back(one->file()->message_type(i));
     }
