@@ -81,8 +81,9 @@ class [[nodiscard]] Or {
   bool ok() const { return held_.index() == 1; }
   Status status() const { return ok() ? Status() : *std::get_if<0>(&held_); }
   // REQUIRES: ok()
-  T& operator*() { return *std::get_if<1>(&held_); }
-  const T& operator*() const { return *std::get_if<1>(&held_); }
+  T& operator*() & { return *std::get_if<1>(&held_); }
+  const T& operator*() const& { return *std::get_if<1>(&held_); }
+  T operator*() && { return std::move(*std::get_if<1>(&held_)); }  // a value: safe in range-for
   T* operator->() { return std::get_if<1>(&held_); }
   const T* operator->() const { return std::get_if<1>(&held_); }
 

@@ -89,7 +89,7 @@ Outcome Running::Wait() {
 // ---- containers ---------------------------------------------------------------------------------
 
 Container::Container(std::string id, std::string path) : id_(std::move(id)), path_(std::move(path)) {
-  const NetNs home = std::move(*NetNs::Current());
+  const NetNs home = *NetNs::Current();
   EXPECT_EQ(::unshare(CLONE_NEWNET), 0);
   const Fd file(::open(path_.c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, 0600));
   EXPECT_EQ(::mount("/proc/self/ns/net", path_.c_str(), nullptr, MS_BIND, nullptr), 0);
@@ -105,7 +105,7 @@ Container::~Container() {
   if (ns_) Vanish();
 }
 
-Rtnl Container::rtnl() const { return std::move(*Rtnl::OpenIn(*ns_)); }
+Rtnl Container::rtnl() const { return *Rtnl::OpenIn(*ns_); }
 
 void Container::Vanish() {
   ns_.reset();
@@ -133,6 +133,7 @@ void CniTest::TearDown() {
 
 Container& CniTest::AddContainer(const std::string& id) {
   auto& slot = containers_[id];
+  slot.reset();  // the old one, at the same path, goes first
   slot = std::make_unique<Container>(id, dir_ + "/" + id + ".netns");
   return *slot;
 }
@@ -178,7 +179,7 @@ bool CniTest::HasGoPlugin(const std::string& name) {
 
 std::string CniTest::KeelsonDir() { return KEELSON_CNI_DIR; }
 
-Rtnl CniTest::host() { return std::move(*Rtnl::Open()); }
+Rtnl CniTest::host() { return *Rtnl::Open(); }
 
 std::vector<std::string> CniTest::HostLinks() {
   std::vector<std::string> names;
@@ -232,7 +233,7 @@ Fd SocketIn(const NetNs* ns, int family, int type) {
   const auto make = [&]() -> Or<Fd> {
     return Fd(::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   };
-  return ns ? std::move(*ns->Run(make)) : std::move(*make());
+  return ns ? *ns->Run(make) : *make();
 }
 
 Fd Listener(const NetNs* ns, const Ip& like, int type, uint16_t port) {
@@ -241,7 +242,9 @@ Fd Listener(const NetNs* ns, const Ip& like, int type, uint16_t port) {
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   Sock any = Address(like.Masked(0), port);
   EXPECT_EQ(::bind(fd.get(), any.get(), any.size), 0) << std::strerror(errno);
-  if (type == SOCK_STREAM) EXPECT_EQ(::listen(fd.get(), 16), 0);
+  if (type == SOCK_STREAM) {
+    EXPECT_EQ(::listen(fd.get(), 16), 0);
+  }
   return fd;
 }
 

@@ -39,8 +39,8 @@ struct Call {
   std::string container_id;
   std::string netns;
   std::string ifname = "eth0";
-  std::string args;
-  std::string bin_dir;  // empty: ours
+  std::string args = {};
+  std::string bin_dir = {};  // empty: ours
 };
 
 // Starts a plugin; Wait() collects. Several may run at once.

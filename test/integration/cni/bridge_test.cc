@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bridge plugin with real frames. What this kernel may lack (VLANs) is in test/vm/cni.
+
+#include <linux/if.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "test/integration/cni/harness.h"
+
+namespace keelson::cni::testing {
+namespace {
+
+class Bridge : public CniTest {
+ protected:
+  // A bridge network with `more` options and addresses of `subnet` (none if empty).
+  std::string Net(const std::string& more = "", const std::string& subnet = "10.77.0.0/16",
+                  const std::string& ipam_more = "") const {
+    std::string conf = R"({"cniVersion":"1.0.0","name":"klnet","type":"bridge","bridge":"klbr0")";
+    if (!more.empty()) conf += "," + more;
+    if (!subnet.empty()) conf += R"(,"ipam":)" + HostLocal(subnet, ipam_more);
+    return conf + "}";
+  }
+  static std::string AddressOf(const Result& r) { return r.ips.at(0).address.ip.ToString(); }
+
+  // A namespace beyond the host: the host is 192.0.2.1 there, it is 192.0.2.2.
+  Container& AddWorld() {
+    Container& world = AddContainer("world");
+    Rtnl h = host();
+    LinkSpec near, far;
+    near.name = "klworld";
+    near.up = true;
+    far.name = "eth0";
+    far.netns = &world.ns();
+    EXPECT_TRUE(h.MakeVeth(near, far).ok());
+    Rtnl w = world.rtnl();
+    EXPECT_TRUE(h.AddAddress(h.ByName("klworld")->index, *Cidr::Parse("192.0.2.1/24")).ok());
+    const int index = w.ByName("eth0")->index;
+    EXPECT_TRUE(w.AddAddress(index, *Cidr::Parse("192.0.2.2/24")).ok());
+    EXPECT_TRUE(w.Change(index, {.up = true}).ok());
+    RouteSpec back;
+    back.dst = *Cidr::Parse("10.77.0.0/16");
+    back.gw = *Ip::Parse("192.0.2.1");
+    back.link = index;
+    EXPECT_TRUE(w.AddRoute(back).ok());
+    EXPECT_TRUE(h.WaitForUp(h.ByName("klworld")->index, 2000).ok());
+    return world;
+  }
+};
+
+// A broadcast frame with an ethertype for local experiments and the source address `from`.
+std::string Frame(const Mac& from) {
+  std::string f(6, '\xff');
+  f.append(reinterpret_cast<const char*>(from.bytes.data()), 6);
+  f += "\x88\xb5";
+  f += "keelson";
+  f.resize(60);
+  return f;
+}
+
+// Whether `frame` arrives (other than as our own outgoing copy) at `socket`.
+bool Arrives(const Fd& socket, const std::string& frame, Patience patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const auto left = std::chrono::duration_cast<Patience>(deadline - std::chrono::steady_clock::now());
+    pollfd p{socket.get(), POLLIN, 0};
+    if (::poll(&p, 1, static_cast<int>(left.count()) + 1) != 1) return false;
+    char buffer[2048];
+    sockaddr_ll from{};
+    socklen_t size = sizeof from;
+    const ssize_t n = ::recvfrom(socket.get(), buffer, sizeof buffer, 0,
+                                 reinterpret_cast<sockaddr*>(&from), &size);
+    if (n == static_cast<ssize_t>(frame.size()) && from.sll_pkttype != PACKET_OUTGOING &&
+        frame == std::string(buffer, static_cast<size_t>(n))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+TEST_F(Bridge, ContainersReachEachOtherAndTheHost) {
+  Container& a = AddContainer("a");
+  Container& b = AddContainer("b");
+  const std::string net = Net(R"("isGateway":true)");
+  const std::string at_a = AddressOf(Ok("ADD", net, a)), at_b = AddressOf(Ok("ADD", net, b));
+  EXPECT_EQ(UdpSource(&a.ns(), &b.ns(), at_b), at_a);
+  EXPECT_TRUE(TcpWorks(&b.ns(), &a.ns(), at_a));
+  EXPECT_EQ(UdpSource(nullptr, &a.ns(), at_a), "10.77.0.1");
+  EXPECT_EQ(UdpSource(&a.ns(), nullptr, "10.77.0.1"), at_a);
+}
+
+TEST_F(Bridge, WithoutGatewayTheHostHasNoAddress) {
+  Container& a = AddContainer("a");
+  const Result r = Ok("ADD", Net(), a);
+  EXPECT_EQ(r.ips[0].gateway->ToString(), "10.77.0.1");  // host-local's own answer
+  Rtnl h = host();
+  EXPECT_TRUE(h.Addresses(h.ByName("klbr0")->index, AF_INET)->empty());
+}
+
+TEST_F(Bridge, ResultIsTheGoPluginsInEveryVersion) {
+  if (!HasGoPlugin("bridge")) GTEST_SKIP() << "no Go plugins at " << kGoPlugins;
+  const auto normal = [](const std::string& text, const Result& r) {
+    std::string s = text;
+    const auto replace = [&](const std::string& what, const std::string& with) {
+      for (size_t at; !what.empty() && (at = s.find(what)) != std::string::npos;) {
+        s.replace(at, what.size(), with);
+      }
+    };
+    for (const Interface& i : r.interfaces) {
+      replace(i.mac, "MAC");
+      if (i.name.starts_with("veth")) replace(i.name, "HOSTEND");
+    }
+    return s;
+  };
+  for (const char* version : {"0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0"}) {
+    std::string seen[2];
+    for (const bool ours : {false, true}) {
+      Container& c = AddContainer("c");
+      Call call{"bridge", "ADD",
+                WithMember(Net(R"("isDefaultGateway":true,"mtu":1400,"dns":{"nameservers":["10.9.9.9"]})",
+                               "10.77.0.0/16", R"("routes":[{"dst":"10.88.0.0/16"}])"),
+                           "cniVersion", Json(version)),
+                "c", c.path()};
+      if (!ours) call.bin_dir = kGoPlugins;
+      const Outcome o = Running(call).Wait();
+      ASSERT_TRUE(o.ok()) << o.out;
+      seen[ours] = normal(o.out, *Result::FromJson(o.json(), version));
+      call.command = "DEL";
+      ASSERT_TRUE(Running(call).Wait().ok());
+      // The next one gets the same address again.
+      ASSERT_TRUE(host().Delete(host().ByName("klbr0")->index).ok());
+      ::unlink((dir() + "/leases/klnet/last_reserved_ip.0").c_str());
+    }
+    EXPECT_EQ(seen[true], seen[false]) << version;
+  }
+}
+
+TEST_F(Bridge, DelLeavesNothingAndMayBeRepeated) {
+  Container& a = AddContainer("a");
+  const std::string net = Net(R"("isGateway":true,"ipMasq":true)");
+  const Result r = Ok("ADD", net, a);
+  EXPECT_EQ(HostLinks().size(), 3u);
+  Ok("DEL", WithPrev(net, r), a);
+  // At once: not only the container's end, the bridge's port as well.
+  EXPECT_EQ(HostLinks(), (std::vector<std::string>{"lo", "klbr0"}));
+  EXPECT_FALSE(a.rtnl().ByName("eth0").ok());
+  Ok("DEL", net, a);
+  Ok("ADD", net, a);  // the name is free again
+}
+
+TEST_F(Bridge, DelToleratesAMissingNamespace) {
+  Container& a = AddContainer("a");
+  const std::string net = Net(R"("isGateway":true,"ipMasq":true)", "10.77.0.0/30");
+  Ok("ADD", net, a);
+  a.Vanish();
+  EXPECT_EQ(Do("DEL", net, a).exit_code, 0);
+  Container& b = AddContainer("b");  // the only address of a /30 besides the gateway is free again
+  EXPECT_EQ(AddressOf(Ok("ADD", net, b)), "10.77.0.2");
+  Call without{"bridge", "DEL", net, "b", ""};
+  EXPECT_EQ(Running(without).Wait().exit_code, 0);
+}
+
+TEST_F(Bridge, DefaultGatewayLeadsOutAndMasqueradingHidesTheContainer) {
+  Container& world = AddWorld();
+  Container& plain = AddContainer("plain");
+  Container& hidden = AddContainer("hidden");
+  const std::string at_plain = AddressOf(Ok("ADD", Net(R"("isDefaultGateway":true)"), plain));
+  const std::string masq = Net(R"("isDefaultGateway":true,"ipMasq":true,"ipMasqBackend":"iptables")");
+  Ok("ADD", masq, hidden);
+  EXPECT_EQ(UdpSource(&plain.ns(), &world.ns(), "192.0.2.2"), at_plain);
+  EXPECT_EQ(UdpSource(&hidden.ns(), &world.ns(), "192.0.2.2"), "192.0.2.1");
+  EXPECT_TRUE(TcpWorks(&hidden.ns(), &world.ns(), "192.0.2.2"));
+  // Within its own network it is itself.
+  EXPECT_NE(UdpSource(&hidden.ns(), &plain.ns(), at_plain), "10.77.0.1");
+  Ok("DEL", masq, hidden);
+  Ok("ADD", Net(R"("isDefaultGateway":true)"), hidden);
+  EXPECT_NE(UdpSource(&hidden.ns(), &world.ns(), "192.0.2.2"), "192.0.2.1");
+}
+
+TEST_F(Bridge, AnotherAddressOfTheBridgeIsReplacedOnlyByForce) {
+  Container& a = AddContainer("a");
+  Container& b = AddContainer("b");
+  Ok("ADD", Net(R"("isGateway":true)"), a);
+  const std::string other = Net(R"("isGateway":true)", "10.78.0.0/16");
+  const Outcome refused = Do("ADD", other, b);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.msg().find("already has an IP address different from 10.78.0.1/16"),
+            std::string::npos) << refused.msg();
+  EXPECT_FALSE(b.rtnl().ByName("eth0").ok());
+  Ok("ADD", Net(R"("isGateway":true,"forceAddress":true)", "10.78.0.0/16"), b);
+  Rtnl h = host();
+  const auto addresses = *h.Addresses(h.ByName("klbr0")->index, AF_INET);
+  ASSERT_EQ(addresses.size(), 1u);
+  EXPECT_EQ(addresses[0].cidr.ToString(), "10.78.0.1/16");
+}
+
+TEST_F(Bridge, HairpinReflectsFramesToTheirSender) {
+  for (const bool hairpin : {false, true}) {
+    Container& c = AddContainer("c");
+    Ok("ADD", Net(hairpin ? R"("hairpinMode":true)" : ""), c);
+    const Fd socket = PacketSocket(&c.ns(), "eth0");
+    const std::string frame = Frame(c.rtnl().ByName("eth0")->mac);
+    ASSERT_EQ(::send(socket.get(), frame.data(), frame.size(), 0), 60);
+    EXPECT_EQ(Arrives(socket, frame, hairpin ? kSoon : kNever), hairpin);
+    Ok("DEL", Net(), c);
+  }
+}
+
+TEST_F(Bridge, SpoofedSourceAddressesAreDropped) {
+  Container& a = AddContainer("a");
+  Container& b = AddContainer("b");
+  const std::string net = Net(R"("macspoofchk":true)");
+  Ok("ADD", net, a);
+  Ok("ADD", Net(), b);
+  const Fd from = PacketSocket(&a.ns(), "eth0"), to = PacketSocket(&b.ns(), "eth0");
+  const std::string own = Frame(a.rtnl().ByName("eth0")->mac);
+  const std::string forged = Frame(*Mac::Parse("02:de:ad:be:ef:01"));
+  ::send(from.get(), own.data(), own.size(), 0);
+  EXPECT_TRUE(Arrives(to, own, kSoon));
+  ::send(from.get(), forged.data(), forged.size(), 0);
+  EXPECT_FALSE(Arrives(to, forged, kNever));
+  // The unchecked neighbour may still forge.
+  ::send(to.get(), forged.data(), forged.size(), 0);
+  EXPECT_TRUE(Arrives(from, forged, kSoon));
+  Ok("DEL", net, a);
+}
+
+TEST_F(Bridge, IsolatedPortsReachTheHostOnly) {
+  Container& a = AddContainer("a");
+  Container& b = AddContainer("b");
+  Container& open = AddContainer("open");
+  const std::string net = Net(R"("isGateway":true,"portIsolation":true)");
+  const std::string at_a = AddressOf(Ok("ADD", net, a)), at_b = AddressOf(Ok("ADD", net, b));
+  const std::string at_open = AddressOf(Ok("ADD", Net(R"("isGateway":true)"), open));
+  EXPECT_EQ(UdpSource(&a.ns(), &b.ns(), at_b, 5353, kNever), "");
+  EXPECT_EQ(UdpSource(&a.ns(), nullptr, "10.77.0.1"), at_a);
+  EXPECT_EQ(UdpSource(&a.ns(), &open.ns(), at_open), at_a);
+}
+
+TEST_F(Bridge, PromiscuousBridgeAndMtu) {
+  Container& c = AddContainer("c");
+  const std::string net = Net(R"("promiscMode":true,"mtu":1337)");
+  const Result r = Ok("ADD", net, c);
+  Rtnl h = host();
+  EXPECT_TRUE(h.ByName("klbr0")->flags & IFF_PROMISC);
+  EXPECT_EQ(c.rtnl().ByName("eth0")->mtu, 1337);
+  EXPECT_EQ(h.ByName(r.interfaces[1].name)->mtu, 1337);
+  EXPECT_EQ(h.ByName("klbr0")->mtu, 1337);
+  Ok("CHECK", WithPrev(net, r), c);
+  EXPECT_EQ(Do("CHECK", WithPrev(Net(R"("mtu":1337)"), r), c).exit_code, 1);
+}
+
+TEST_F(Bridge, DisabledContainerInterfaceStaysDown) {
+  Container& c = AddContainer("c");
+  const std::string net = Net(R"("disableContainerInterface":true)", "");
+  const Result r = Ok("ADD", net, c);
+  EXPECT_TRUE(r.ips.empty());
+  EXPECT_FALSE(c.rtnl().ByName("eth0")->up());
+  Ok("CHECK", WithPrev(net, r), c);
+}
+
+TEST_F(Bridge, LayerTwoInterfaceIsUpWithoutAddresses) {
+  Container& c = AddContainer("c");
+  const Result r = Ok("ADD", Net("", ""), c);
+  EXPECT_TRUE(r.ips.empty());
+  EXPECT_TRUE(c.rtnl().ByName("eth0")->up());
+}
+
+TEST_F(Bridge, HardwareAddressIsTheOneRequested) {
+  Container& c = AddContainer("c");
+  const Result r = Ok("ADD", Net(R"("runtimeConfig":{"mac":"c2:11:22:33:44:55"})"), c);
+  EXPECT_EQ(r.interfaces[2].mac, "c2:11:22:33:44:55");
+  EXPECT_EQ(c.rtnl().ByName("eth0")->mac.ToString(), "c2:11:22:33:44:55");
+  Container& d = AddContainer("d");
+  Call call{"bridge", "ADD", Net(), "d", d.path(), "eth0", "IgnoreUnknown=1;MAC=c2:11:22:33:44:66"};
+  ASSERT_TRUE(Running(call).Wait().ok());
+  EXPECT_EQ(d.rtnl().ByName("eth0")->mac.ToString(), "c2:11:22:33:44:66");
+}
+
+TEST_F(Bridge, Ipv6WorksAtOnceAndWithDuplicateDetection) {
+  for (const bool dad : {false, true}) {
+    Container& a = AddContainer("a");
+    Container& b = AddContainer("b");
+    const std::string net = Net(std::string(R"("isDefaultGateway":true)") +
+                                    (dad ? R"(,"enabledad":true)" : ""), "fd77::/64");
+    Ok("ADD", net, a);
+    const std::string at_b = AddressOf(Ok("ADD", net, b));
+    EXPECT_NE(UdpSource(&a.ns(), &b.ns(), at_b), "");
+    EXPECT_EQ(*b.Run([] { return ReadSysctl("net/ipv6/conf/eth0/accept_dad"); }), dad ? "1" : "0");
+    for (const Address& address : *b.rtnl().Addresses(b.rtnl().ByName("eth0")->index, AF_INET6)) {
+      EXPECT_FALSE(address.flags & 0x40) << "tentative: " << address.cidr.ToString();
+    }
+    Ok("DEL", net, a);
+    Ok("DEL", net, b);
+  }
+}
+
+TEST_F(Bridge, ItsAddressDoesNotFollowItsPorts) {
+  Container& first = AddContainer("first");
+  const std::string net = Net();  // no gateway: where upstream would let it float
+  Ok("ADD", net, first);
+  const Mac mac = host().ByName("klbr0")->mac;
+  for (int i = 0; i < 8; ++i) Ok("ADD", net, AddContainer("c" + std::to_string(i)));
+  Ok("DEL", net, first);
+  EXPECT_EQ(host().ByName("klbr0")->mac, mac);
+}
+
+TEST_F(Bridge, CheckSeesWhatIsMissing) {
+  Container& c = AddContainer("c");
+  const std::string plain = Net(R"("isGateway":true)", "10.77.0.0/16",
+                                R"("routes":[{"dst":"0.0.0.0/0"}])");
+  const auto fresh = [&] {
+    if (c.rtnl().ByName("eth0").ok()) Ok("DEL", plain, c);
+    const std::string net = WithPrev(plain, Ok("ADD", plain, c));
+    Ok("CHECK", net, c);
+    return net;
+  };
+  std::string net = fresh();
+  Rtnl inside = c.rtnl();
+  const auto index = [&] { return inside.ByName("eth0")->index; };
+  const auto address = inside.Addresses(index(), AF_INET)->at(0).cidr;
+  ASSERT_TRUE(inside.DeleteAddress(index(), address).ok());
+  EXPECT_NE(Do("CHECK", net, c).msg().find(address.ToString()), std::string::npos);
+
+  net = fresh();
+  for (const RouteSpec& r : *inside.Routes(AF_INET)) {
+    if (r.dst.prefix != 0) continue;
+    ASSERT_TRUE(inside.DeleteRoute(r).ok());
+  }
+  EXPECT_NE(Do("CHECK", net, c).msg().find("0.0.0.0/0"), std::string::npos);
+
+  net = fresh();
+  const std::string port = Json::Parse(net)->Find("prevResult")->Find("interfaces")->items()[1]
+                               .Find("name")->text();
+  ASSERT_TRUE(host().Change(host().ByName(port)->index, {.master = 0}).ok());
+  EXPECT_NE(Do("CHECK", net, c).msg().find("not a port of bridge"), std::string::npos);
+
+  net = fresh();
+  ASSERT_TRUE(inside.Change(index(), {.mac = *Mac::Parse("02:00:00:00:00:77")}).ok());
+  EXPECT_NE(Do("CHECK", net, c).msg().find("has address 02:00:00:00:00:77"), std::string::npos);
+
+  net = fresh();
+  ASSERT_TRUE(inside.Delete(index()).ok());
+  EXPECT_EQ(Do("CHECK", net, c).exit_code, 1);
+}
+
+TEST_F(Bridge, SixtyFourAtOnceLoseAndLeaveNothing) {
+  constexpr int kCount = 64;
+  const std::string net = Net(R"("isGateway":true,"ipMasq":true,"hairpinMode":true)");
+  std::vector<Container*> all;
+  for (int i = 0; i < kCount; ++i) all.push_back(&AddContainer("c" + std::to_string(i)));
+  const auto run_all = [&](const std::string& command) {
+    std::vector<Running> running;
+    for (Container* c : all) running.emplace_back(Call{"bridge", command, net, c->id(), c->path()});
+    std::vector<Outcome> outcomes;
+    for (Running& r : running) outcomes.push_back(r.Wait());
+    return outcomes;
+  };
+  std::map<std::string, std::string> by_address;
+  const std::vector<Outcome> added = run_all("ADD");
+  for (int i = 0; i < kCount; ++i) {
+    ASSERT_TRUE(added[i].ok()) << added[i].out << added[i].err;
+    by_address[AddressOf(*Result::FromJson(added[i].json(), "1.0.0"))] = all[i]->id();
+  }
+  EXPECT_EQ(by_address.size(), static_cast<size_t>(kCount));  // nobody shares an address
+  EXPECT_EQ(HostLinks().size(), kCount + 2u);
+  EXPECT_TRUE(TcpWorks(&all[0]->ns(), &all[63]->ns(),
+                       AddressOf(*Result::FromJson(added[63].json(), "1.0.0"))));
+  for (const Outcome& o : run_all("DEL")) EXPECT_TRUE(o.ok()) << o.out << o.err;
+  EXPECT_EQ(HostLinks(), (std::vector<std::string>{"lo", "klbr0"}));
+  EXPECT_EQ(AddressOf(Ok("ADD", Net(), *all[0])).substr(0, 6), "10.77.");
+  size_t leases = 0;
+  const std::vector<std::string> names = *ListDir(dir() + "/leases/klnet");
+  for (const std::string& name : names) leases += name.starts_with("10.77.");
+  EXPECT_EQ(leases, 1u);
+}
+
+TEST_F(Bridge, FailedAddLeavesNothing) {
+  Container& a = AddContainer("a");
+  Container& b = AddContainer("b");
+  const std::string net = Net(R"("isGateway":true)", "10.77.0.0/30");
+  Ok("ADD", net, a);
+  const auto links = HostLinks();
+  EXPECT_EQ(Do("ADD", net, b).exit_code, 1);  // range exhausted
+  EXPECT_EQ(HostLinks(), links);
+  EXPECT_FALSE(b.rtnl().ByName("eth0").ok());
+  // A name taken in the container.
+  LinkSpec taken;
+  taken.name = "eth0";
+  taken.kind = "ifb";
+  ASSERT_TRUE(b.rtnl().Make(taken).ok());
+  Ok("DEL", net, a);
+  const Outcome o = Do("ADD", net, b);
+  EXPECT_EQ(o.code(), 4);
+  EXPECT_EQ(o.msg().find("CNI_IFNAME"), 0u);
+  EXPECT_EQ(HostLinks(), (std::vector<std::string>{"lo", "klbr0"}));
+  EXPECT_EQ(AddressOf(Ok("ADD", net, a)), "10.77.0.2");  // still free
+}
+
+TEST_F(Bridge, SomethingElseOfThatNameIsNotTaken) {
+  LinkSpec other;
+  other.name = "klbr0";
+  other.kind = "ifb";
+  ASSERT_TRUE(host().Make(other).ok());
+  const Outcome o = Do("ADD", Net(), AddContainer("c"));
+  EXPECT_EQ(o.code(), 7);
+  EXPECT_EQ(o.msg(), "bridge: \"klbr0\" already exists but is not a bridge");
+}
+
+TEST_F(Bridge, GcReleasesWhatIsNotListed) {
+  Container& a = AddContainer("a");
+  Container& b = AddContainer("b");
+  const std::string net = WithMember(Net(R"("isGateway":true,"ipMasq":true)"), "cniVersion",
+                                     Json("1.1.0"));
+  Ok("ADD", net, a);
+  Ok("ADD", net, b);
+  Json valid = Json::Array();
+  Json one = Json::Object();
+  one.Set("containerID", Json("b"));
+  one.Set("ifname", Json("eth0"));
+  valid.Append(one);
+  Call gc{"bridge", "GC", WithMember(net, "cni.dev/valid-attachments", valid), "", ""};
+  const Outcome o = Running(gc).Wait();
+  EXPECT_TRUE(o.ok()) << o.out;
+  std::vector<std::string> leases;
+  for (const std::string& name : *ListDir(dir() + "/leases/klnet")) {
+    if (name.starts_with("10.77.")) leases.push_back(name);
+  }
+  EXPECT_EQ(leases, std::vector<std::string>{"10.77.0.3"});
+}
+
+TEST_F(Bridge, StatusSaysYes) {
+  Call call{"bridge", "STATUS", WithMember(Net(), "cniVersion", Json("1.1.0")), "", ""};
+  const Outcome o = Running(call).Wait();
+  EXPECT_EQ(o.exit_code, 0) << o.out;
+  EXPECT_EQ(o.out, "");
+}
+
+TEST_F(Bridge, ForeignIpamIsFoundInThePathAndExecuted) {
+  if (!HasGoPlugin("static")) GTEST_SKIP() << "no Go plugins at " << kGoPlugins;
+  // Under a name that is not ours, so that it cannot be answered in process.
+  const std::string path = dir() + "/bin";
+  ASSERT_EQ(::mkdir(path.c_str(), 0700), 0);
+  ASSERT_EQ(::symlink((std::string(kGoPlugins) + "/static").c_str(), (path + "/klforeign").c_str()), 0);
+  ASSERT_EQ(::symlink((KeelsonDir() + "/bridge").c_str(), (path + "/bridge").c_str()), 0);
+  Container& c = AddContainer("c");
+  Call call{"bridge", "ADD",
+            WithMember(Net("", ""), "ipam",
+                       *Json::Parse(R"({"type":"klforeign","addresses":[{"address":"10.77.9.9/16"}]})")),
+            "c", c.path()};
+  call.bin_dir = path;
+  const Outcome o = Running(call).Wait();
+  ASSERT_TRUE(o.ok()) << o.out;
+  EXPECT_EQ(AddressOf(*Result::FromJson(o.json(), "1.0.0")), "10.77.9.9");
+  call.conf = WithMember(call.conf, "ipam", *Json::Parse(R"({"type":"klforeign"})"));
+  call.command = "DEL";
+  EXPECT_TRUE(Running(call).Wait().ok());
+  call.conf = WithMember(call.conf, "ipam", *Json::Parse(R"({"type":"nowhere"})"));
+  call.command = "ADD";
+  EXPECT_EQ(Running(call).Wait().msg().find("ipam.type: failed to find plugin \"nowhere\""), 0u);
+  call.conf = WithMember(call.conf, "ipam", *Json::Parse(R"({"type":"../bin/klforeign"})"));
+  EXPECT_EQ(Running(call).Wait().code(), 7);
+  EXPECT_EQ(HostLinks(), (std::vector<std::string>{"lo", "klbr0"}));
+}
+
+}  // namespace
+}  // namespace keelson::cni::testing
