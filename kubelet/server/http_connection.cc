@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one file that knows Beast: its parser reads requests; what we write is simple enough by itself.
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/status.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/system/system_error.hpp>
+
+#include "base/log.h"
+#include "kubelet/server/http_server.h"
+
+namespace keelson::kubelet {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using base::Task;
+using boost::system::error_code;
+using Parser = http::request_parser<http::string_body>;
+
+constexpr size_t kReadBlock = 16 << 10;
+// What a client may send ahead while we answer its last request.
+constexpr size_t kMaxAhead = 64 << 10;
+
+std::string_view View(boost::core::string_view text) { return {text.data(), text.size()}; }
+
+// Closes the stream when time is up: whoever waits on it gets an error.
+class Deadline {
+ public:
+  Deadline(base::Clock& clock, ByteStream& stream, base::Nanos after)
+      : clock_(clock), id_(clock.Schedule(clock.Monotonic() + after, [this, &stream] {
+          passed_ = true;
+          stream.Close();
+        })) {}
+  Deadline(const Deadline&) = delete;
+  ~Deadline() { clock_.Cancel(id_); }
+  bool passed() const { return passed_; }
+
+ private:
+  base::Clock& clock_;
+  bool passed_ = false;
+  base::Clock::TimerId id_;
+};
+
+class HttpResponder : public Responder {
+ public:
+  HttpResponder(base::Loop& loop, ByteStream& stream, const HttpLimits& limits, unsigned version,
+                bool keep_alive)
+      : loop_(loop), stream_(stream), limits_(limits), keep_alive_(keep_alive),
+        chunked_(version >= 11) {}
+
+  Task<absl::Status> Send(HttpResponse response) override {
+    started_ = finished_ = true;
+    std::string text = Head(response, base::StrCat("Content-Length: ", response.body.size()));
+    text += response.body;
+    co_return co_await Put(std::move(text));
+  }
+
+  Task<absl::Status> Start(HttpResponse head) override {
+    started_ = true;
+    // HTTP/1.0 has no chunks: the end of the connection is the end of the body.
+    if (!chunked_) keep_alive_ = false;
+    co_return co_await Put(Head(head, chunked_ ? "Transfer-Encoding: chunked" : ""));
+  }
+
+  Task<absl::Status> Write(std::string data) override {
+    if (data.empty()) co_return absl::OkStatus();
+    if (!chunked_) co_return co_await Put(std::move(data));
+    std::string chunk = base::StrCat(absl::Hex(data.size()), "\r\n", data, "\r\n");
+    co_return co_await Put(std::move(chunk));
+  }
+
+  // After the handler: whatever is missing of a whole answer.
+  Task<absl::Status> Finish() {
+    if (!started_) {
+      HttpResponse none;
+      none.status = 500;
+      none.body = "no answer\n";
+      co_return co_await Send(std::move(none));
+    }
+    if (finished_ || !chunked_) co_return absl::OkStatus();
+    finished_ = true;
+    co_return co_await Put("0\r\n\r\n");
+  }
+
+  bool keep_alive() const { return keep_alive_; }
+
+ private:
+  std::string Head(const HttpResponse& response, std::string_view length) const {
+    const auto reason = View(http::obsolete_reason(static_cast<http::status>(response.status)));
+    std::string text = base::StrCat("HTTP/1.1 ", response.status, " ", reason, "\r\n");
+    base::StrAppend(&text, "Content-Type: ", response.content_type, "\r\n");
+    for (const auto& [name, value] : response.headers)
+      base::StrAppend(&text, name, ": ", value, "\r\n");
+    if (!length.empty()) base::StrAppend(&text, length, "\r\n");
+    base::StrAppend(&text, "Connection: ", keep_alive_ ? "keep-alive" : "close", "\r\n\r\n");
+    return text;
+  }
+
+  Task<absl::Status> Put(std::string text) {
+    Deadline deadline(loop_.clock(), stream_, limits_.write);
+    co_return co_await stream_.WriteAll(text);
+  }
+
+  base::Loop& loop_;
+  ByteStream& stream_;
+  const HttpLimits& limits_;
+  bool keep_alive_;
+  const bool chunked_;
+  bool started_ = false;
+  bool finished_ = false;
+};
+
+int StatusOf(const error_code& ec) {
+  if (ec == http::error::header_limit) return 431;
+  if (ec == http::error::body_limit) return 413;
+  if (ec == http::error::bad_version) return 505;
+  return 400;
+}
+
+class Connection {
+ public:
+  Connection(base::Loop& loop, const HttpRoutes& routes, const HttpLimits& limits,
+             ByteStream& stream)
+      : loop_(loop), routes_(routes), limits_(limits), stream_(stream) {}
+
+  Task<void> Serve() {
+    while (co_await WaitForRequest()) {
+      Parser parser;
+      parser.header_limit(limits_.header_bytes);
+      parser.body_limit(limits_.body_bytes);
+      parser.eager(true);
+      const int refused = co_await ReadRequest(parser);
+      if (refused < 0) co_return;
+      if (refused > 0) {
+        co_await Refuse(refused);
+        co_return;
+      }
+      if (!co_await Answer(parser.release())) co_return;
+    }
+  }
+
+ private:
+  // False when the client has gone or has been silent for too long.
+  Task<bool> WaitForRequest() {
+    if (!in_.empty()) co_return true;
+    Deadline idle(loop_.clock(), stream_, limits_.idle);
+    co_return co_await ReadMore();
+  }
+
+  // 0: the parser has a request; a status to refuse it with; -1: the client is gone.
+  Task<int> ReadRequest(Parser& parser) {
+    Deadline deadline(loop_.clock(), stream_, limits_.request);
+    bool told_to_continue = false;
+    for (;;) {
+      if (!in_.empty()) {
+        error_code ec;
+        const size_t used = parser.put(asio::buffer(in_.data(), in_.size()), ec);
+        in_.erase(0, used);
+        if (ec && ec != http::error::need_more) co_return StatusOf(ec);
+        if (parser.is_done()) co_return 0;
+        if (!ec && used > 0 && !in_.empty()) continue;
+      }
+      if (parser.is_header_done() && !told_to_continue && ExpectsContinue(parser)) {
+        told_to_continue = true;
+        absl::Status sent = co_await stream_.WriteAll("HTTP/1.1 100 Continue\r\n\r\n");
+        if (!sent.ok()) co_return -1;
+      }
+      const bool more = co_await ReadMore();
+      if (!more) co_return -1;
+    }
+  }
+
+  static bool ExpectsContinue(Parser& parser) {
+    return boost::beast::iequals(parser.get()[http::field::expect], "100-continue");
+  }
+
+  Task<bool> ReadMore() {
+    char block[kReadBlock];
+    absl::StatusOr<size_t> got = co_await stream_.ReadSome(block, sizeof(block));
+    if (!got.ok() || *got == 0) co_return false;
+    in_.append(block, *got);
+    co_return true;
+  }
+
+  Task<void> Refuse(int status) {
+    HttpResponder responder(loop_, stream_, limits_, 11, false);
+    HttpResponse response;
+    response.status = status;
+    response.body = base::StrCat(
+        View(http::obsolete_reason(static_cast<http::status>(status))), "\n");
+    // The client may be gone, which is what we are about to make of it anyway.
+    static_cast<void>(co_await responder.Send(std::move(response)));
+  }
+
+  // True when another request may follow.
+  Task<bool> Answer(http::request<http::string_body> message) {
+    HttpRequest request;
+    request.method = std::string(View(message.method_string()));
+    if (!ParseTarget(View(message.target()), &request).ok()) {
+      co_await Refuse(400);
+      co_return false;
+    }
+    for (const auto& field : message) {
+      std::string name(View(field.name_string()));
+      for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      request.headers.emplace_back(std::move(name), std::string(View(field.value())));
+    }
+    request.body = std::move(message.body());
+    HttpResponder responder(loop_, stream_, limits_, message.version(), message.keep_alive());
+    HttpRoutes::Found found = routes_.Find(request);
+    bool alive = false;
+    if (found.handler != nullptr)
+      alive = co_await RunHandler(*found.handler, request, responder);
+    else
+      alive = co_await NotFound(found, responder);
+    co_return alive && responder.keep_alive();
+  }
+
+  Task<bool> NotFound(HttpRoutes::Found found, HttpResponder& responder) {
+    HttpResponse response;
+    response.status = found.allow.empty() ? 404 : 405;
+    response.body = found.allow.empty() ? "404 page not found\n" : "Method Not Allowed\n";
+    if (!found.allow.empty()) response.headers.emplace_back("Allow", found.allow);
+    absl::Status sent = co_await responder.Send(std::move(response));
+    co_return sent.ok();
+  }
+
+  // Runs the handler beside a watch for the client's end; whichever comes first ends the other.
+  Task<bool> RunHandler(const HttpHandler& handler, const HttpRequest& request,
+                        HttpResponder& responder) {
+    base::TaskGroup both(loop_);
+    base::OneShot<bool> answered;
+    both.Spawn("http handler", Handle(handler, request, responder, answered));
+    both.Spawn("http client watch", WatchClient(answered));
+    std::exception_ptr cancelled;
+    bool whole = false;
+    try {
+      whole = co_await answered.Wait();
+    } catch (const boost::system::system_error&) {
+      cancelled = std::current_exception();
+    }
+    if (cancelled)
+      co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await both.CancelAndJoin();
+    if (cancelled) std::rethrow_exception(cancelled);
+    co_return whole;
+  }
+
+  static Task<void> Handle(const HttpHandler& handler, const HttpRequest& request,
+                           HttpResponder& responder, base::OneShot<bool> answered) {
+    co_await handler(request, responder);
+    absl::Status finished = co_await responder.Finish();
+    answered.Set(finished.ok());
+  }
+
+  Task<void> WatchClient(base::OneShot<bool> answered) {
+    // Past the limit nobody reads: then a write finds out.
+    while (in_.size() < kMaxAhead) {
+      const bool alive = co_await ReadMore();
+      if (alive) continue;
+      answered.Set(false);
+      co_return;
+    }
+  }
+
+  base::Loop& loop_;
+  const HttpRoutes& routes_;
+  const HttpLimits& limits_;
+  ByteStream& stream_;
+  std::string in_;  // read and not yet parsed
+};
+
+}  // namespace
+
+Task<void> ServeHttpConnection(base::Loop& loop, const HttpRoutes& routes, const HttpLimits& limits,
+                               ByteStream& stream) {
+  Connection connection(loop, routes, limits, stream);
+  co_await connection.Serve();
+}
+
+}  // namespace keelson::kubelet

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests and answers as handlers see them; no HTTP library in sight.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/task.h"
+
+namespace keelson::kubelet {
+
+// Decoded query parameters in order of appearance.
+using Query = std::vector<std::pair<std::string, std::string>>;
+
+struct HttpRequest {
+  std::string method;
+  std::string path;   // decoded, without the query
+  std::map<std::string, std::string> params;  // of the route's pattern: {name}
+  Query query;
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
+  std::string body;
+
+  // First value of a query parameter or header (`name` in lower case); nullopt when absent.
+  std::optional<std::string> QueryValue(std::string_view name) const;
+  std::optional<std::string> Header(std::string_view name) const;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "text/plain; charset=utf-8";
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers{};
+};
+
+// How a handler answers: once with Send, or with Start and any number of Writes. A handler that
+// returns without either is answered for with 500. Unavailable: the client is gone.
+class Responder {
+ public:
+  virtual ~Responder() = default;
+  virtual base::Task<absl::Status> Send(HttpResponse response) = 0;
+  // Begins a body of unknown length; `head.body` is not used.
+  virtual base::Task<absl::Status> Start(HttpResponse head) = 0;
+  // Returns when the kernel has taken all of it, so that a slow client slows the handler.
+  virtual base::Task<absl::Status> Write(std::string data) = 0;
+};
+
+// Both arguments live until the handler has returned. Cancelled when the client goes away.
+using HttpHandler = std::function<base::Task<void>(const HttpRequest&, Responder&)>;
+
+// Splits and decodes the target of a request line. InvalidArgument: not an absolute path, or a bad
+// percent sign.
+absl::Status ParseTarget(std::string_view target, HttpRequest* request);
+
+// Percent-decoding; with `plus_is_space` as in form data. nullopt when malformed.
+std::optional<std::string> PercentDecode(std::string_view text, bool plus_is_space);
+
+// `/pods/{ns}/{name}` against a path: the values of the names, or nullopt. A name takes one segment
+// that is not empty.
+std::optional<std::map<std::string, std::string>> MatchPattern(std::string_view pattern,
+                                                               std::string_view path);
+
+}  // namespace keelson::kubelet

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small HTTP/1.1 server: routes to coroutines, bounded in every direction a client controls.
+// Loop only. Any ByteStream will do, so the same server speaks over a unix socket, TCP and TLS.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/loop.h"
+#include "kubelet/server/http_message.h"
+#include "kubelet/server/stream.h"
+
+namespace keelson::kubelet {
+
+// Defaults of times are upstream's; see also the reference of each field's consequence.
+struct HttpLimits {
+  size_t header_bytes = 1 << 20;   // beyond: 431
+  size_t body_bytes = 1 << 20;     // beyond: 413
+  size_t connections = 256;        // beyond: not accepted until one ends
+  base::Nanos idle = std::chrono::seconds(90);      // between requests: closed
+  base::Nanos request = std::chrono::seconds(30);   // first byte to last of a request: 408
+  base::Nanos write = std::chrono::hours(4);        // one piece of an answer not taken: closed
+};
+
+class HttpRoutes {
+ public:
+  // `pattern` as MatchPattern takes it. The first route that fits wins.
+  void Add(std::string method, std::string pattern, HttpHandler handler);
+  struct Found {
+    const HttpHandler* handler = nullptr;  // null: 404, or 405 when `allow` is not empty
+    std::string allow;                     // methods the path has
+  };
+  // Fills request.params.
+  Found Find(HttpRequest& request) const;
+
+ private:
+  struct Route {
+    std::string method, pattern;
+    HttpHandler handler;
+  };
+  std::vector<Route> routes_;
+};
+
+class HttpServer {
+ public:
+  HttpServer(base::Loop& loop, HttpRoutes routes, HttpLimits limits = {})
+      : loop_(loop), routes_(std::move(routes)), limits_(limits), tasks_(loop) {}
+
+  // Serves what the listener accepts until Close. May be called for several listeners.
+  void Serve(std::unique_ptr<Listener> listener);
+  // Afterwards no listener, connection or handler is left. REQUIRES: called before destruction,
+  // unless the loop has stopped for good.
+  base::Task<void> Close() { co_await tasks_.CancelAndJoin(); }
+  size_t connections() const { return connections_; }
+
+ private:
+  base::Task<void> AcceptAll(std::unique_ptr<Listener> listener);
+  base::Task<void> ServeOne(std::unique_ptr<ByteStream> stream);
+
+  base::Loop& loop_;
+  const HttpRoutes routes_;
+  const HttpLimits limits_;
+  size_t connections_ = 0;
+  base::Wakeup connection_ended_;
+  base::TaskGroup tasks_;
+};
+
+// One connection: requests in, answers out, until either side has had enough (http_connection.cc).
+base::Task<void> ServeHttpConnection(base::Loop& loop, const HttpRoutes& routes,
+                                     const HttpLimits& limits, ByteStream& stream);
+
+}  // namespace keelson::kubelet

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kubelet/server/local_api.h"
+
+#include "base/errno_status.h"
+#include "base/log.h"
+#include "kubelet/server/log_query.h"
+#include "proto/codec/codec.h"
+
+namespace keelson::kubelet {
+namespace {
+
+using base::Task;
+using proto::Value;
+
+HttpResponse Text(int status, std::string body) {
+  HttpResponse response;
+  response.status = status;
+  response.body = std::move(body);
+  return response;
+}
+
+HttpResponse Json(absl::StatusOr<std::string> body) {
+  if (!body.ok()) return Text(500, base::StrCat(base::Message(body.status()), "\n"));
+  HttpResponse response;
+  response.content_type = "application/json";
+  response.body = std::move(*body);
+  return response;
+}
+
+HttpResponse ErrorText(const absl::Status& status) {
+  int code = 500;
+  if (absl::IsNotFound(status)) code = 404;
+  if (absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status)) code = 400;
+  if (absl::IsOutOfRange(status)) code = 422;
+  return Text(code, base::StrCat(base::Message(status), "\n"));
+}
+
+Value String(std::string text) {
+  Value value;
+  value.kind = Value::Kind::kString;
+  value.text = std::move(text);
+  return value;
+}
+
+Value Number(std::string text) {
+  Value value;
+  value.kind = Value::Kind::kNumber;
+  value.text = std::move(text);
+  return value;
+}
+
+Value Bool(bool truth) {
+  Value value;
+  value.kind = Value::Kind::kBool;
+  value.boolean = truth;
+  return value;
+}
+
+Value List(std::vector<Value> items) {
+  Value value;
+  value.kind = Value::Kind::kList;
+  value.items = std::move(items);
+  return value;
+}
+
+Value Map(std::vector<std::pair<std::string, Value>> members) {
+  Value value;
+  value.kind = Value::Kind::kMap;
+  for (auto& [key, member] : members) value.members.push_back({std::move(key), 0, std::move(member)});
+  return value;
+}
+
+Value Strings(const std::vector<std::string>& texts) {
+  std::vector<Value> items;
+  for (const std::string& text : texts) items.push_back(String(text));
+  return List(std::move(items));
+}
+
+// {"images": [{"id", "repoTags", "repoDigests", "sizeBytes", "pinned"}]}
+std::string ImagesJson(const std::vector<NodeImage>& images) {
+  std::vector<Value> items;
+  for (const NodeImage& image : images)
+    items.push_back(Map({{"id", String(image.id)},
+                         {"repoTags", Strings(image.repo_tags)},
+                         {"repoDigests", Strings(image.repo_digests)},
+                         {"sizeBytes", Number(base::StrCat(image.size_bytes))},
+                         {"pinned", Bool(image.pinned)}}));
+  return ToJson(Map({{"images", List(std::move(items))}}));
+}
+
+// {"calls": [{"target", "call", "object", "ageMilliseconds"}]}
+std::string InflightJson(const std::vector<InflightCall>& calls) {
+  std::vector<Value> items;
+  for (const InflightCall& call : calls) {
+    const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(call.age).count();
+    items.push_back(Map({{"target", String(call.target)},
+                         {"call", String(call.call)},
+                         {"object", String(call.object)},
+                         {"ageMilliseconds", Number(base::StrCat(age))}}));
+  }
+  return ToJson(Map({{"calls", List(std::move(items))}}));
+}
+
+bool Wanted(const HttpRequest& request, const std::string& ns) {
+  const auto wanted = request.QueryValue("namespace");
+  return !wanted || wanted->empty() || *wanted == ns;
+}
+
+Task<void> Reply(Responder& responder, HttpResponse response) {
+  // The client may be gone; nobody is left to tell.
+  static_cast<void>(co_await responder.Send(std::move(response)));
+}
+
+}  // namespace
+
+LocalApi::LocalApi(base::Loop& loop, NodeView& view, LocalApiOptions options)
+    : loop_(loop), view_(view), options_(std::move(options)),
+      server_(loop, Routes(), options_.limits) {}
+
+absl::Status LocalApi::Start() {
+  auto listener = ListenUnix(loop_, {options_.socket_path, options_.allowed_uid});
+  if (!listener.ok()) return listener.status();
+  server_.Serve(std::move(*listener));
+  return absl::OkStatus();
+}
+
+HttpRoutes LocalApi::Routes() {
+  HttpRoutes routes;
+  auto get = [&](std::string pattern,
+                 Task<void> (LocalApi::*method)(const HttpRequest&, Responder&)) {
+    routes.Add("GET", std::move(pattern), [this, method](const HttpRequest& request,
+                                                         Responder& responder) {
+      return (this->*method)(request, responder);
+    });
+  };
+  get("/pods", &LocalApi::GetPods);
+  get("/pods/{namespace}/{name}", &LocalApi::GetPod);
+  get("/events", &LocalApi::GetEvents);
+  get("/images", &LocalApi::GetImages);
+  get("/configz", &LocalApi::GetConfig);
+  get("/inflight", &LocalApi::GetInflight);
+  get("/healthz", &LocalApi::GetHealth);
+  get("/containerLogs/{namespace}/{pod}/{container}", &LocalApi::GetLogs);
+  return routes;
+}
+
+Task<void> LocalApi::GetPods(const HttpRequest& request, Responder& responder) {
+  k8s::v1::PodList list;
+  for (k8s::v1::Pod& pod : view_.Pods())
+    if (Wanted(request, pod.metadata().namespace_())) list.add_items()->Swap(&pod);
+  proto::EncodeOptions options;
+  options.type = {"v1", "PodList"};
+  co_await Reply(responder, Json(proto::EncodeJson(list, options)));
+}
+
+Task<void> LocalApi::GetPod(const HttpRequest& request, Responder& responder) {
+  proto::EncodeOptions options;
+  options.type = {"v1", "Pod"};
+  HttpResponse response = Text(404, "pod does not exist\n");
+  for (const k8s::v1::Pod& pod : view_.Pods()) {
+    if (pod.metadata().namespace_() == request.params.at("namespace") &&
+        pod.metadata().name() == request.params.at("name"))
+      response = Json(proto::EncodeJson(pod, options));
+  }
+  co_await Reply(responder, std::move(response));
+}
+
+Task<void> LocalApi::GetEvents(const HttpRequest& request, Responder& responder) {
+  k8s::v1::EventList list;
+  for (k8s::v1::Event& event : view_.Events())
+    if (Wanted(request, event.metadata().namespace_())) list.add_items()->Swap(&event);
+  proto::EncodeOptions options;
+  options.type = {"v1", "EventList"};
+  co_await Reply(responder, Json(proto::EncodeJson(list, options)));
+}
+
+Task<void> LocalApi::GetImages(const HttpRequest&, Responder& responder) {
+  absl::StatusOr<std::vector<NodeImage>> images = co_await view_.Images();
+  HttpResponse response =
+      images.ok() ? Json(ImagesJson(*images)) : ErrorText(images.status());
+  co_await Reply(responder, std::move(response));
+}
+
+Task<void> LocalApi::GetConfig(const HttpRequest&, Responder& responder) {
+  absl::StatusOr<Value> config = proto::EncodeTree(view_.Configuration());
+  HttpResponse response = config.ok() ? Json(ToJson(Map({{"kubeletconfig", std::move(*config)}})))
+                                      : ErrorText(config.status());
+  co_await Reply(responder, std::move(response));
+}
+
+Task<void> LocalApi::GetInflight(const HttpRequest&, Responder& responder) {
+  HttpResponse response = Json(InflightJson(view_.Inflight()));
+  co_await Reply(responder, std::move(response));
+}
+
+Task<void> LocalApi::GetHealth(const HttpRequest&, Responder& responder) {
+  const absl::Status health = view_.Health();
+  HttpResponse response =
+      health.ok() ? Text(200, "ok") : Text(500, base::StrCat(base::Message(health), "\n"));
+  co_await Reply(responder, std::move(response));
+}
+
+Task<void> LocalApi::GetLogs(const HttpRequest& request, Responder& responder) {
+  return ServeContainerLogs(loop_, view_, request, responder);
+}
+
+Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, const HttpRequest& request,
+                              Responder& responder) {
+  absl::StatusOr<LogQuery> query = ParseLogQuery(request.query, loop.clock().Now());
+  absl::StatusOr<ContainerLog> log = query.status();
+  if (query.ok())
+    log = view.FindLog(request.params.at("namespace"), request.params.at("pod"),
+                       request.params.at("container"), query->previous);
+  if (!log.ok()) {
+    co_await Reply(responder, ErrorText(log.status()));
+    co_return;
+  }
+  LogRequest wanted = std::move(query->request);
+  wanted.root = log->root;
+  wanted.path = log->path;
+  // The head waits for the first output, so that a log that cannot be read still gets its error.
+  bool started = false;
+  // Lives in StreamLog's frame, longer than any call of it.
+  LogSink sink = [&](std::string text) -> Task<absl::Status> {
+    if (!started) {
+      started = true;
+      HttpResponse head;
+      CO_RETURN_IF_ERROR(co_await responder.Start(std::move(head)));
+    }
+    co_return co_await responder.Write(std::move(text));
+  };
+  LogEnd end = [&] { return view.ContainerEnded(log->container_id); };
+  absl::Status read = co_await StreamLog(loop, std::move(wanted), sink, std::move(end));
+  if (started && !read.ok() && !absl::IsUnavailable(read))
+    KLOG_WARNING("Container log cut short", {"path", log->path}, {"err", read});
+  if (!started) co_await Reply(responder, read.ok() ? Text(200, {}) : ErrorText(read));
+}
+
+}  // namespace keelson::kubelet

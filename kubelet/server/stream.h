@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Byte streams the HTTP server speaks over, and where they come from: a unix socket, TCP, and whatever
+// wraps them (TLS). Loop only.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/fd.h"
+#include "base/loop.h"
+
+namespace keelson::kubelet {
+
+// One connection. One reader and one writer at a time, which may wait at the same time.
+class ByteStream {
+ public:
+  virtual ~ByteStream() = default;
+  // At least one byte, or 0 at the end of what the peer sends. Unavailable: the connection is gone.
+  // Cancelling loses no bytes.
+  virtual base::Task<absl::StatusOr<size_t>> ReadSome(char* data, size_t size) = 0;
+  // All of `data`, which stays valid until this returns.
+  virtual base::Task<absl::Status> WriteAll(std::string_view data) = 0;
+  // Waiting calls return Unavailable. Twice is fine.
+  virtual void Close() = 0;
+};
+
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  // Waits for the next connection. An error concerns one connection or a passing want of resources.
+  virtual base::Task<absl::StatusOr<std::unique_ptr<ByteStream>>> Accept() = 0;
+  // For messages: unix:/run/x.sock, 127.0.0.1:10248.
+  virtual std::string Name() const = 0;
+};
+
+struct UnixListenOptions {
+  std::string path;  // at most 107 bytes (unix(7)); its directory exists
+  uid_t allowed_uid = 0;
+};
+// Mode 0600, and a peer of another user is turned away (SO_PEERCRED). A socket nobody listens on any
+// more is replaced; AlreadyExists when somebody does. The destructor removes the socket.
+absl::StatusOr<std::unique_ptr<Listener>> ListenUnix(base::Loop& loop, UnixListenOptions options);
+
+// `address` is an IPv4 or IPv6 literal; port 0 takes a free one, which Name() tells.
+absl::StatusOr<std::unique_ptr<Listener>> ListenTcp(base::Loop& loop, const std::string& address,
+                                                    uint16_t port);
+
+}  // namespace keelson::kubelet
