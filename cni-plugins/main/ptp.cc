@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ptp: a veth pair with the host as the container's only neighbour.
 
-#include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
 #include "cni-plugins/lib/configure.h"
@@ -57,11 +56,16 @@ Status RouteThroughGateway(Rtnl& container, int link, const IpConfig& ip) {
   return container.AddRoute(network);
 }
 
+// Nobody else can have an address on a link of two: detection would only delay. Before the device of
+// the current namespace is up; fails harmlessly where IPv6 is off.
+void SkipDad(const std::string& ifname) {
+  Status ignored = WriteSysctl("net/ipv6/conf/" + ifname + "/accept_dad", "0");
+}
+
 // The host answers for the gateway on this link and knows the way to the container.
 Status ServeAsGateway(Rtnl& host, int link, const IpConfig& ip) {
   const int bits = ip.address.ip.bits();
-  // Nobody else can have the address on a link of two: detection would only delay.
-  CNI_TRY(host.AddAddress(link, {*ip.gateway, bits}, ip.address.ip.v4() ? 0 : IFA_F_NODAD));
+  CNI_TRY(host.AddAddress(link, {*ip.gateway, bits}));
   RouteSpec to_container;
   to_container.dst = {ip.address.ip, bits};
   to_container.link = link;
@@ -72,7 +76,7 @@ Status ServeAsGateway(Rtnl& host, int link, const IpConfig& ip) {
 
 Status SetUpContainer(Ends& ends, const std::string& ifname, const Link& inside,
                       const Result& result) {
-  Status ignored = WriteSysctl("net/ipv6/conf/" + ifname + "/accept_dad", "0");  // as above
+  SkipDad(ifname);
   CNI_TRY(ConfigureInterface(ends.container, ifname, result));
   for (const IpConfig& ip : result.ips) {
     CNI_TRY(RouteThroughGateway(ends.container, inside.index, ip));
@@ -111,11 +115,12 @@ class Ptp final : public Plugin {
     }
     LinkSpec near, far;
     near.mtu = far.mtu = conf.mtu;
-    near.up = true;
     far.name = a.ifname;
     far.netns = &ends.ns;
     CNI_LET(const Link port, MakeVethPair(ends.host, near, far));
     undo.Push("delete " + port.name, [&] { return ends.host.Delete(port.index); });
+    SkipDad(port.name);
+    CNI_TRY(ends.host.Change(port.index, {.up = true}));
     CNI_LET(const Link inside, ends.container.ByName(a.ifname));
     result.interfaces = {{port.name, port.mac.ToString(), 0, "", "", ""},
                          {inside.name, inside.mac.ToString(), 0, a.netns, "", ""}};
