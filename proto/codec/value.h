@@ -18,7 +18,7 @@ struct DecodeOptions {
   bool strict = false;           // unknown and duplicate members are errors, not warnings
   size_t max_bytes = 10u << 20;  // input size
   int max_depth = 100;           // nesting of lists and maps
-  size_t max_nodes = 1'000'000;  // values after aliases are expanded
+  size_t max_nodes = 500'000;    // values after aliases are expanded
   std::string source{};          // file name or URL in front of messages; may be empty
 };
 

@@ -6,10 +6,11 @@
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
 
+#include <istream>
 #include <map>
 #include <optional>
 #include <set>
-#include <sstream>
+#include <streambuf>
 
 #include "base/errno_status.h"
 #include "base/strings.h"
@@ -60,12 +61,14 @@ int Depth(const Value& value) {
 // Builds the tree of one document.
 class TreeBuilder final : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(const DecodeOptions& options) : options_(options) {}
+  // `reached` follows the events.
+  TreeBuilder(const DecodeOptions& options, YAML::Mark* reached)
+      : options_(options), reached_(reached) {}
 
   Value TakeRoot() { return std::move(root_); }
   const YAML::Mark& start() const { return start_; }
 
-  void OnDocumentStart(const YAML::Mark& mark) override { start_ = mark; }
+  void OnDocumentStart(const YAML::Mark& mark) override { *reached_ = start_ = mark; }
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -111,7 +114,10 @@ class TreeBuilder final : public YAML::EventHandler {
     std::vector<Value> merges;  // what << stood for
   };
 
-  static int Line(const YAML::Mark& mark) { return mark.line + 1; }
+  int Line(const YAML::Mark& mark) {
+    *reached_ = mark;
+    return mark.line + 1;
+  }
 
   [[noreturn]] void RefuseDepth(int line) const {
     throw Refused{line, base::StrCat("nested deeper than ", options_.max_depth, " levels")};
@@ -236,6 +242,7 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   const DecodeOptions& options_;
+  YAML::Mark* const reached_;
   Value root_;
   YAML::Mark start_;
   std::vector<Frame> stack_;
@@ -243,7 +250,7 @@ class TreeBuilder final : public YAML::EventHandler {
   Weight spent_;
 };
 
-// YAML allows these nowhere; yaml-cpp would take some for its own marks.
+// Control characters, which YAML allows nowhere and some of which yaml-cpp takes for its own marks.
 absl::Status RefuseControlCharacters(std::string_view text, const DecodeOptions& options) {
   int line = 1;
   for (const char c : text) {
@@ -256,13 +263,44 @@ absl::Status RefuseControlCharacters(std::string_view text, const DecodeOptions&
   return absl::OkStatus();
 }
 
+// Hands the text to yaml-cpp in pieces and stops when no event comes of it: until a [ or { is
+// closed yaml-cpp keeps every token inside, some 240 bytes for each.
+class BoundedInput final : public std::streambuf {
+ public:
+  BoundedInput(std::string_view text, const YAML::Mark& reached) : text_(text), reached_(reached) {}
+
+ protected:
+  int_type underflow() override {
+    if (given_ == text_.size()) return traits_type::eof();
+    if (given_ > static_cast<size_t>(reached_.pos) + kMaxLookahead) {
+      throw Refused{reached_.line + 1, base::StrCat("more than ", kMaxLookahead,
+                                                    " bytes in one YAML scalar, [] or {}")};
+    }
+    const size_t size = std::min(kPiece, text_.size() - given_);
+    char* piece = const_cast<char*>(text_.data()) + given_;  // only read
+    setg(piece, piece, piece + size);
+    given_ += size;
+    return traits_type::to_int_type(*piece);
+  }
+
+ private:
+  static constexpr size_t kMaxLookahead = 512 << 10;
+  static constexpr size_t kPiece = 4096;
+
+  const std::string_view text_;
+  const YAML::Mark& reached_;  // where the last event began
+  size_t given_ = 0;
+};
+
 absl::StatusOr<Value> ReadDocuments(std::string_view text, const DecodeOptions& options) {
-  std::istringstream stream{std::string(text)};
+  YAML::Mark reached;
+  BoundedInput input(text, reached);
+  std::istream stream(&input);
   YAML::Parser parser(stream);
   Value found;
   int last_start = -1;
   for (;;) {
-    TreeBuilder builder(options);
+    TreeBuilder builder(options, &reached);
     if (!parser.HandleNextDocument(builder)) return found;
     // yaml-cpp takes a stray comma for an empty document and never moves past it.
     if (builder.start().pos <= last_start) {

@@ -249,7 +249,7 @@ std::string Repeat(std::string_view text, int times) {
 TEST_F(DecodeTest, DepthIsBounded) {
   EXPECT_EQ(Strictly(Repeat("[", 5'000'000)), "pod.yaml:1: nested deeper than 100 levels");
   EXPECT_EQ(Strictly(Repeat("{\"a\":", 100'000)), "pod.yaml:1: nested deeper than 100 levels");
-  EXPECT_EQ(Strictly("a: " + Repeat("[", 100'000)), "pod.yaml:1: nested deeper than 100 levels");
+  EXPECT_EQ(Strictly("a: " + Repeat("[", 1'000)), "pod.yaml:1: nested deeper than 100 levels");
   EXPECT_EQ(Strictly(Repeat("- ", 100'000)), "pod.yaml:1: nested deeper than 100 levels");
   EXPECT_EQ(Strictly("a: &x {b: {c: [1]}}\nd: " + Repeat("[", 97) + "*x" + Repeat("]", 97)),
             "pod.yaml:2: nested deeper than 100 levels");
@@ -258,6 +258,12 @@ TEST_F(DecodeTest, DepthIsBounded) {
 TEST_F(DecodeTest, SizeIsBounded) {
   EXPECT_EQ(Strictly(std::string((10 << 20) + 1, ' ')),
             "pod.yaml: 10485761 bytes, more than the limit of 10485760");
+  for (std::string_view piece : {"x: {}, ", "x,\n", "\"a\", "}) {
+    EXPECT_EQ(Strictly("a:\n  [" + Repeat(piece, 200'000)),
+              "pod.yaml:1: more than 524288 bytes in one YAML scalar, [] or {}")
+        << piece;
+  }
+  EXPECT_EQ(Strictly("metadata: {name: '" + std::string(400'000, 'x') + "'}"), "");
   EXPECT_EQ(base::Message(ParseJsonTree("[1,2,3]", {.max_nodes = 3}).status()),
             "line 1: more than 3 values");
   EXPECT_THAT(std::string(base::Message(ParseTree("a: [1,2,3]", {.max_nodes = 3}).status())),
@@ -270,9 +276,9 @@ TEST_F(DecodeTest, AliasBombIsRefused) {
     base::StrAppend(&bomb, "a", i, ": &a", i, " [", Repeat(base::StrCat("*a", i - 1, ","), 9), "*a",
                     i - 1, "]\n");
   }
-  EXPECT_THAT(Strictly(bomb), HasSubstr("more than 1000000 values once its aliases are expanded"));
+  EXPECT_THAT(Strictly(bomb), HasSubstr("more than 500000 values once its aliases are expanded"));
   std::string heavy =
-      "a: &a \"" + std::string(1 << 20, 'x') + "\"\nb: [" + Repeat("*a,", 1000) + "*a]\n";
+      "a: &a \"" + std::string(200'000, 'x') + "\"\nb: [" + Repeat("*a,", 1000) + "*a]\n";
   EXPECT_THAT(Strictly(heavy), HasSubstr("bytes once its aliases are expanded"));
 }
 
