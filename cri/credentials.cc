@@ -69,8 +69,9 @@ Url Split(std::string_view key) {
   const size_t bracket = host.rfind(']');
   const size_t colon = host.find(':', bracket == host.npos ? 0 : bracket);
   if (colon == host.npos) return {std::string(host), "", std::string(key.substr(slash))};
-  return {std::string(host.substr(0, colon)), std::string(host.substr(colon + 1)),
-          std::string(key.substr(slash))};
+  std::string_view name = host.substr(0, colon);
+  if (name.starts_with('[') && name.ends_with(']')) name = name.substr(1, name.size() - 2);
+  return {std::string(name), std::string(host.substr(colon + 1)), std::string(key.substr(slash))};
 }
 
 std::vector<std::string> Labels(std::string_view host) {

@@ -35,10 +35,10 @@ absl::StatusOr<rt::PodSandboxConfig> MakeSandboxConfig(const v1::Pod& pod,
 
 // One volume of the pod, ready on this host.
 struct HostVolume {
-  std::string host_path;      // unused for images
+  std::string host_path{};    // unused for images
   bool read_only = false;     // whatever the mount says
   bool selinux_relabel = false;
-  std::optional<rt::ImageSpec> image;  // an image volume: the runtime mounts it
+  std::optional<rt::ImageSpec> image{};  // an image volume: the runtime mounts it
 };
 
 // What device managers add to a container.
