@@ -341,6 +341,12 @@ void Batch::AddSet(const Set& set) {
     a.U32(NFTA_SET_KEY_TYPE, set.key.id);
     a.U32(NFTA_SET_KEY_LEN, set.key.size);
     a.U32(NFTA_SET_FLAGS, set.data.size ? NFT_SET_MAP : 0);
+    // nft(8) reads single keys of these types backwards unless told (NFTNL_UDATA_SET_KEYBYTEORDER).
+    if (set.key.id == static_cast<uint32_t>(Type::kIfname)) {
+      std::string user;
+      PutUser(&user, 0, HostU32(1));
+      a.Put(NFTA_SET_USERDATA, user);
+    }
     if (!set.data.size) return;
     a.U32(NFTA_SET_DATA_TYPE, set.data.id);
     a.U32(NFTA_SET_DATA_LEN, set.data.size);

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <memory>
 
-#include "cni-plugins/lib/netlink.h"
+#include "cni-plugins/lib/link.h"
 #include "cni-plugins/meta/portmap_rules.h"
 
 namespace keelson::cni {
@@ -32,37 +32,54 @@ NftOwner OwnerOf(const Request& request) {
   return {request.conf.name, request.args.container_id, request.args.ifname};
 }
 
-// The source address this node would use towards `ip`; nullopt without a usable one.
-std::optional<Ip> NodeAddressTowards(Netlink& nl, const Ip& ip) {
+bool Usable(const Ip& ip) {
+  const uint8_t* const b = ip.data();
+  const bool loopback = ip.v4() && b[0] == 127;
+  const bool link_local = !ip.v4() && b[0] == 0xfe && (b[1] & 0xc0) == 0x80;
+  return !ip.IsZero() && !loopback && !link_local;
+}
+
+// This node's own address on the way to the container: its gateway if that is the node, which holds
+// while the address is still being checked for duplicates, too; else the one the kernel would use.
+// nullopt: there is no way, or none with such an address.
+std::optional<Ip> NodeAddressTowards(Rtnl& rtnl, const Ip& ip, const std::optional<Ip>& gateway) {
   Message m(RTM_GETROUTE);
   auto* const head = m.Header<rtmsg>();
   head->rtm_family = static_cast<uint8_t>(ip.family());
   head->rtm_dst_len = static_cast<uint8_t>(ip.bits());
   m.Put(RTA_DST, ip.data(), ip.size());
   std::optional<Ip> source;
-  // No route means no address, which is an answer like any other.
-  (void)nl.Ask(m, "route to " + ip.ToString(), [&](nlmsghdr* h) {
+  int link = 0;
+  // No route is an answer like any other.
+  (void)rtnl.netlink().Ask(m, "route to " + ip.ToString(), [&](nlmsghdr* h) {
     const nlattr* const a = nlmsg_find_attr(h, sizeof(rtmsg), RTA_PREFSRC);
     if (a && static_cast<size_t>(nla_len(a)) == ip.size()) {
       source = Ip::FromBytes(ip.family(), nla_data(a));
     }
+    if (const nlattr* oif = nlmsg_find_attr(h, sizeof(rtmsg), RTA_OIF)) {
+      link = static_cast<int>(nla_get_u32(oif));
+    }
   });
-  if (!source) return std::nullopt;
-  const uint8_t* const b = source->data();
-  const bool loopback = source->v4() && b[0] == 127;
-  const bool link_local = !source->v4() && b[0] == 0xfe && (b[1] & 0xc0) == 0x80;
-  if (source->IsZero() || loopback || link_local) return std::nullopt;
-  return source;
+  if (link != 0 && gateway && gateway->v4() == ip.v4()) {
+    const Or<std::vector<Address>> addresses = rtnl.Addresses(link, ip.family());
+    if (addresses.ok()) {
+      for (const Address& a : *addresses) {
+        if (a.cidr.ip == *gateway && Usable(*gateway)) return gateway;
+      }
+    }
+  }
+  return source && Usable(*source) ? source : std::nullopt;
 }
 
 Or<OwnedElements> Wanted(const Request& request, const PortmapConf& conf) {
   if (!request.conf.prev_result) {
     return Status::Invalid("prevResult: missing, portmap must be called as a chained plugin");
   }
-  CNI_LET(Netlink nl, Netlink::Open(NETLINK_ROUTE));
+  CNI_LET(Rtnl rtnl, Rtnl::Open());
   std::vector<MappingTarget> targets;
-  for (const Cidr& a : ContainerAddresses(*request.conf.prev_result, request.args.ifname)) {
-    targets.push_back({a, conf.snat ? NodeAddressTowards(nl, a.ip) : std::nullopt});
+  for (const IpConfig& ip : ContainerAddresses(*request.conf.prev_result, request.args.ifname)) {
+    const Cidr& a = ip.address;
+    targets.push_back({a, conf.snat ? NodeAddressTowards(rtnl, a.ip, ip.gateway) : std::nullopt});
   }
   return HostportElements(conf, targets);
 }

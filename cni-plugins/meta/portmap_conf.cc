@@ -114,18 +114,18 @@ Or<PortmapConf> ParsePortmapConf(const NetConf& net) {
   return conf;
 }
 
-std::vector<Cidr> ContainerAddresses(const Result& result, const std::string& ifname) {
-  std::vector<Cidr> addresses;
+std::vector<IpConfig> ContainerAddresses(const Result& result, const std::string& ifname) {
+  std::vector<IpConfig> addresses;
   for (const IpConfig& ip : result.ips) {
     const bool have = std::ranges::any_of(
-        addresses, [&](const Cidr& a) { return a.ip.v4() == ip.address.ip.v4(); });
+        addresses, [&](const IpConfig& a) { return a.address.ip.v4() == ip.address.ip.v4(); });
     if (have) continue;
     const auto index = static_cast<size_t>(ip.interface.value_or(-1));
     if (ip.interface && index < result.interfaces.size()) {
       const Interface& interface = result.interfaces[index];
       if (interface.name != ifname || interface.sandbox.empty()) continue;
     }
-    addresses.push_back(ip.address);
+    addresses.push_back(ip);
   }
   return addresses;
 }

@@ -33,6 +33,6 @@ struct PortmapConf {
 Or<PortmapConf> ParsePortmapConf(const NetConf& net);
 
 // The container's addresses in prevResult: of each family the first that is on `ifname` inside.
-std::vector<Cidr> ContainerAddresses(const Result& result, const std::string& ifname);
+std::vector<IpConfig> ContainerAddresses(const Result& result, const std::string& ifname);
 
 }  // namespace keelson::cni

@@ -61,8 +61,11 @@ void ReadSysctls(const Reader& object, const std::string& ifname, Config* conf) 
     if (!path.ok()) return value.Fail("\"" + key + "\" is not a net sysctl");
     const Sysctl s{key, *path, value.String()};
     const auto it = std::ranges::find(conf->sysctls, s.path, &Sysctl::path);
-    if (it == conf->sysctls.end()) conf->sysctls.push_back(s);
-    if (it != conf->sysctls.end()) *it = s;
+    if (it != conf->sysctls.end()) {
+      *it = s;
+    } else {
+      conf->sysctls.push_back(s);
+    }
   }
 }
 
