@@ -104,22 +104,24 @@ class NodeVolumes : public PodVolumes {
                                                 int index, std::string sub_path) override {
     std::string target =
         StrCat(PodDir(pod_uid), "/volume-subpaths/", volume, "/", container, "/", index);
-    co_return co_await base::RunBlocking(loop_, [=]() -> absl::StatusOr<std::string> {
+    auto bind = [=]() -> absl::StatusOr<std::string> {
       auto fd = OpenSubPath(mounted.host_path, sub_path);
       if (!fd.ok()) return base::Annotate(fd.status(), StrCat("volume \"", volume, "\""));
       RETURN_IF_ERROR(BindSubPathAt(fd->get(), target));
       return target;
-    });
+    };
+    co_return co_await base::RunBlocking(loop_, std::move(bind));
   }
 
   Task<absl::Status> Unmount(std::string pod_uid) override {
     std::string dir = PodDir(pod_uid);
-    co_return co_await base::RunBlocking(loop_, [dir]() -> absl::Status {
+    auto unmount = [dir]() -> absl::Status {
       if (!base::PathExists(dir)) return absl::OkStatus();
       RETURN_IF_ERROR(UnmountBelow(dir));
       RETURN_IF_ERROR(base::RemoveTree(dir + "/volume-subpaths"));
       return base::RemoveTree(dir + "/volumes");
-    });
+    };
+    co_return co_await base::RunBlocking(loop_, std::move(unmount));
   }
 
  private:
@@ -131,8 +133,8 @@ class NodeVolumes : public PodVolumes {
     const v1::VolumeSource& source = volume.volumesource();
     if (source.has_hostpath()) {
       std::string path = source.hostpath().path(), type = source.hostpath().type();
-      absl::Status checked = co_await base::RunBlocking(
-          loop_, [path, type] { return CheckHostPath(path, type); });
+      auto check = [path, type] { return CheckHostPath(path, type); };
+      absl::Status checked = co_await base::RunBlocking(loop_, std::move(check));
       if (!checked.ok()) co_return checked;
       co_return MountedVolume{path, false};
     }
@@ -140,10 +142,11 @@ class NodeVolumes : public PodVolumes {
       auto dir = Describe(*pod, volume.name(), source.emptydir());
       if (!dir.ok()) co_return dir.status();
       std::string path = dir->path;
+      auto set_up = [dir = *dir] { return SetUp(dir); };
       absl::Status made;
       // A directory on disk is three quick calls; a mount may wait for others.
-      if (dir->fs_type.empty()) made = SetUp(*dir);
-      else made = co_await base::RunBlocking(loop_, [dir = *dir] { return SetUp(dir); });
+      if (dir->fs_type.empty()) made = set_up();
+      else made = co_await base::RunBlocking(loop_, std::move(set_up));
       if (!made.ok()) co_return made;
       co_return MountedVolume{path, false};
     }

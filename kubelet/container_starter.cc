@@ -75,8 +75,8 @@ Task<StartResult> ContainerStarter::Start(StartRequest request, std::function<bo
 
 Task<absl::Status> ContainerStarter::RunPostStart(const StartRequest& request,
                                                   const v1::Container& spec, std::string id) {
-  absl::Status hook =
-      co_await s_.hooks.PostStart(request.pod, {spec.name(), id, request.pod_ips});
+  probes::HookTarget target{spec.name(), id, request.pod_ips};
+  absl::Status hook = co_await s_.hooks.PostStart(request.pod, std::move(target));
   if (hook.ok()) co_return hook;
   Event(request, spec, EventType::kWarning, "FailedPostStartHook",
         std::string(base::Message(hook)));

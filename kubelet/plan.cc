@@ -299,6 +299,8 @@ class Planner {
 
 }  // namespace
 
+PodPlan MakePlan(const PlanInput& input) { return Planner(input).Run(); }
+
 RestartDecision DecideRestart(const v1::Pod& pod, const v1::Container& container, int exit_code) {
   for (const auto& rule : container.restartpolicyrules()) {
     if (!RuleMatches(rule, exit_code)) continue;

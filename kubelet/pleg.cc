@@ -172,7 +172,14 @@ Task<absl::Status> Pleg::Relist() {
   for (const auto& [uid, pod] : *listing) {
     auto known = entries_.find(uid);
     bool amended = known != entries_.end() && known->second.version != versions[uid];
-    if (!amended && !SameListing(View(uid), pod)) MarkChanged(uid);
+    if (amended || SameListing(View(uid), pod)) continue;
+    // Known from now on, even if reading it fails: what exists must never pass for gone.
+    if (known == entries_.end()) {
+      Entry& entry = EntryOf(uid);
+      entry.pod = pod;
+      entry.listed_only = true;
+    }
+    MarkChanged(uid);
   }
   for (const auto& [uid, entry] : entries_)
     if (!entry.pod.empty() && !listing->contains(uid) && entry.version == versions[uid])
@@ -247,7 +254,8 @@ Task<absl::Status> Pleg::Refresh(PodUid uid) {
     }
     ObservedPod fresh = std::move((*listing)[uid]);
     fresh.uid = uid;
-    const ObservedPod known = View(uid);
+    const bool listed_only = entries_.contains(uid) && entries_[uid].listed_only;
+    const ObservedPod known = listed_only ? ObservedPod() : View(uid);
     absl::Status inspected = co_await Inspect(&fresh, &known);
     if (!inspected.ok()) {
       changed_.insert(uid);
@@ -258,7 +266,9 @@ Task<absl::Status> Pleg::Refresh(PodUid uid) {
     if (fresh.empty()) {
       entries_.erase(uid);
     } else {
-      EntryOf(uid).pod = std::move(fresh);
+      Entry& entry = EntryOf(uid);
+      entry.pod = std::move(fresh);
+      entry.listed_only = false;
       WatchProcesses(uid);
     }
     co_return absl::OkStatus();
@@ -382,13 +392,14 @@ void Pleg::OnEvent(const rt::ContainerEventResponse& event) {
 Task<void> Pleg::EventLoop() {
   milliseconds pause = kReopenFirst;
   while (true) {
-    absl::Status ended = co_await runtime_.StreamEvents(
-        [this, &pause] {
-          events_open_ = true;
-          pause = kReopenFirst;
-          relist_now_.Set();  // what happened before the stream opened
-        },
-        [this](const rt::ContainerEventResponse& event) { OnEvent(event); });
+    std::function<void()> on_open = [this, &pause] {
+      events_open_ = true;
+      pause = kReopenFirst;
+      relist_now_.Set();  // what happened before the stream opened
+    };
+    std::function<void(const rt::ContainerEventResponse&)> on_event =
+        [this](const rt::ContainerEventResponse& event) { OnEvent(event); };
+    absl::Status ended = co_await runtime_.StreamEvents(std::move(on_open), std::move(on_event));
     bool was_open = std::exchange(events_open_, false);
     if (absl::IsUnimplemented(ended)) {
       KLOG_INFO("The runtime has no event stream; watching container processes instead");

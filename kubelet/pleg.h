@@ -70,6 +70,7 @@ class Pleg {
   struct Entry {
     ObservedPod pod;
     uint64_t version = 0;  // counts Note*
+    bool listed_only = false;  // ids and states of a list; statuses are still to be read
   };
   using Listing = std::map<PodUid, ObservedPod>;  // ids and states only
 

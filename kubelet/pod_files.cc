@@ -183,12 +183,13 @@ class DiskPodFiles : public PodFiles {
                                        bool fall_back, size_t max_bytes) override {
     std::string dir = TerminationDir(paths_, pod->metadata().uid(), container);
     std::string pod_logs = paths_.pod_logs_dir;
-    co_return co_await base::RunBlocking(loop_, [=] {
+    auto read = [=] {
       std::string text = ReadMessage(dir, max_bytes);
       if (!text.empty() || !fall_back || !log_path.starts_with(pod_logs + "/")) return text;
       auto log = OpenOurs(pod_logs, log_path.substr(pod_logs.size() + 1));
       return log.ok() ? LastLogLines(ReadEnd(log->get(), kMaxLogTail)) : std::string();
-    });
+    };
+    co_return co_await base::RunBlocking(loop_, std::move(read));
   }
 
   Task<absl::Status> RemoveContainerLogs(PodPtr pod, std::string container, std::string id,
@@ -209,12 +210,13 @@ class DiskPodFiles : public PodFiles {
     std::string logs = paths_.LogDir(ns, name, uid);
     std::string links = paths_.container_logs_dir;
     std::string prefix = StrCat(name, "_", ns, "_");
-    co_return co_await base::RunBlocking(loop_, [=] {
+    auto remove = [=] {
       absl::Status status = base::RemoveTree(dir);
       status.Update(base::RemoveTree(logs));
       RemoveDeadLinks(links, prefix);
       return status;
-    });
+    };
+    co_return co_await base::RunBlocking(loop_, std::move(remove));
   }
 
   Task<absl::StatusOr<std::vector<PodUid>>> ListPodDirs() override {

@@ -144,8 +144,8 @@ Task<absl::Status> PodTerminator::Stop(ObservedContainer container, seconds grac
                           StrCat("Stopping container ", container.name),
                           FieldPath(ContainerKind::kRegular, container.name));
   if (spec && probes::HasPreStop(*spec) && container.state == ContainerState::kRunning) {
-    absl::Status hook = co_await w_.s_.hooks.PreStop(
-        w_.pod_, {container.name, container.id, w_.last_ips_});
+    probes::HookTarget target{container.name, container.id, w_.last_ips_};
+    absl::Status hook = co_await w_.s_.hooks.PreStop(w_.pod_, std::move(target));
     if (!hook.ok())
       w_.s_.events.PodEvent(*w_.pod_, EventType::kWarning, "FailedPreStopHook",
                             std::string(base::Message(hook)));
@@ -174,7 +174,7 @@ Task<void> PodTerminator::ShortenWhenAsked() {
     const ObservedPod seen = w_.s_.pleg.View(w_.uid_);
     for (const auto& c : seen.containers) {
       if (!MayRun(c)) continue;
-      absl::Status status = co_await w_.s_.runtime.StopContainer(c.id, GraceOf(c.name, {}));
+      absl::Status status = co_await w_.s_.runtime.StopContainer(c.id, GraceOf(c.name, std::nullopt));
       if (!status.ok() && !absl::IsNotFound(status))
         KLOG_WARNING("Cannot shorten a container's grace period", {"id", c.id}, {"err", status});
     }

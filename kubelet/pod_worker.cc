@@ -277,8 +277,8 @@ Task<void> PodWorker::StartContainer(StartAction action, ImageState image) {
   StartRequest request{pod,      action, std::move(image), *volumes_, sandbox ? sandbox->id : "",
                        sandbox ? sandbox->attempt : 0,
                        sandbox ? sandbox->ips : std::vector<std::string>()};
-  StartResult result = co_await starter_.Start(
-      std::move(request), [this] { return phase_ != WorkerPhase::kSyncing; });
+  std::function<bool()> stopping = [this] { return phase_ != WorkerPhase::kSyncing; };
+  StartResult result = co_await starter_.Start(std::move(request), std::move(stopping));
   busy_.erase(name);
   if (result.failure) {
     std::optional<Failure> last;
@@ -309,16 +309,18 @@ void PodWorker::BeginVolumes() {
 
 Task<void> PodWorker::MountVolumes() {
   PodPtr pod = pod_;
-  absl::Status dirs = co_await s_.files.MakePodDirs(pod);
-  absl::StatusOr<std::map<std::string, csi::MountedVolume>> mounted = dirs;
-  if (dirs.ok()) mounted = co_await s_.volumes.Mount(pod);
+  absl::Status status = co_await s_.files.MakePodDirs(pod);
+  if (status.ok()) {
+    auto mounted = co_await s_.volumes.Mount(pod);
+    status = mounted.status();
+    if (mounted.ok()) volumes_ = *std::move(mounted);
+  }
   mounting_ = false;
-  if (mounted.ok()) {
-    volumes_ = *std::move(mounted);
+  if (status.ok()) {
     volume_failure_.reset();
   } else {
     s_.events.PodEvent(*pod, EventType::kWarning, "FailedMount",
-                       std::string(base::Message(mounted.status())));
+                       std::string(base::Message(status)));
     volume_failure_ = NextFailure(volume_failure_, {});
   }
   Wake();

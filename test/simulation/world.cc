@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "test/simulation/world.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/strings.h"
+#include "kubelet/admission.h"
+
+namespace keelson::simulation {
+
+using base::StrCat;
+using base::Task;
+using kubelet::PodPtr;
+namespace rt = ::runtime::v1;
+
+PodPtr MakePod(const std::string& name, const std::string& uid, const std::string& restart_policy,
+               const std::vector<Behaviour>& regular, const std::vector<Behaviour>& init,
+               int sidecars) {
+  auto pod = std::make_shared<kubelet::v1::Pod>();
+  pod->mutable_metadata()->set_name(name);
+  pod->mutable_metadata()->set_namespace_("default");
+  pod->mutable_metadata()->set_uid(uid);
+  (*pod->mutable_metadata()->mutable_annotations())["kubernetes.io/config.source"] = "file";
+  pod->mutable_spec()->set_restartpolicy(restart_policy);
+  pod->mutable_spec()->set_terminationgraceperiodseconds(3);
+  auto fill = [](kubelet::v1::Container* c, std::string container_name, const Behaviour& b) {
+    c->set_name(std::move(container_name));
+    c->set_image("image:1");
+    if (b.exit_code < 0) return;
+    c->add_args("exit");
+    c->add_args(StrCat(b.exit_code));
+    c->add_args(StrCat(b.after_ms));
+  };
+  for (int i = 0; i < sidecars; ++i) {
+    auto* c = pod->mutable_spec()->add_initcontainers();
+    fill(c, StrCat("sidecar", i), {});
+    c->set_restartpolicy("Always");
+  }
+  for (size_t i = 0; i < init.size(); ++i)
+    fill(pod->mutable_spec()->add_initcontainers(), StrCat("init", i), init[i]);
+  for (size_t i = 0; i < regular.size(); ++i)
+    fill(pod->mutable_spec()->add_containers(), StrCat("c", i), regular[i]);
+  return pod;
+}
+
+// One process of the agent. Torn down in the order a dead process is: first nothing runs any more,
+// then the timers and calls in progress are dropped, then the objects.
+struct World::Life {
+  Life(World& w)
+      : clock(w.clock_),
+        loop(clock),
+        runtime(loop, w.runtime_),
+        files(loop, w.host_, w.random_),
+        groups(loop, w.host_, w.random_),
+        volumes(loop, w.host_, w.random_),
+        images(loop, w.host_, w.random_),
+        pleg(loop, runtime,
+             {std::chrono::seconds(10), std::chrono::seconds(60), /*watch_processes=*/false},
+             [this](const kubelet::PodUid& uid) { manager.OnRuntimeChange(uid); }),
+        admission({1'000'000, int64_t{1} << 50, 1000}),
+        services{loop,   runtime, pleg,  files,  volumes, groups,
+                 images, events,  config, prober, hooks,   kubelet::WorkerOptions()},
+        manager(services, {kubelet::PodSource::kFile}, admission),
+        tasks(loop) {}
+
+  ~Life() {
+    loop.Stop();
+    runtime.Disconnect();
+    clock.CancelAll();
+  }
+
+  AgentClock clock;
+  base::Loop loop;
+  FakeRuntime runtime;
+  FakeFiles files;
+  FakeCgroups groups;
+  FakeVolumes volumes;
+  FakeImages images;
+  FakeConfig config;
+  NoProber prober;
+  NoHooks hooks;
+  CountingEvents events;
+  kubelet::Pleg pleg;
+  kubelet::Admission admission;
+  kubelet::PodServices services;
+  kubelet::PodManager manager;
+  bool started = false;
+  base::TaskGroup tasks;
+};
+
+World::World(uint64_t seed) : random_(seed), runtime_(clock_, random_) {
+  runtime_.serves_events = random_.Chance(0.6);
+  runtime_.may_stop = [this](const std::string& uid) {
+    return !pods_.contains(uid) || disturbed.contains(uid);
+  };
+}
+
+World::~World() { KillAgent(); }
+
+namespace {
+// main() of the simulated agent.
+Task<void> Main(base::Loop& loop, kubelet::Pleg& pleg, kubelet::PodManager& manager,
+                base::TaskGroup& tasks, std::function<void()> started) {
+  while (true) {
+    absl::Status status = co_await pleg.Start();
+    if (status.ok()) break;
+    co_await base::Sleep(loop.clock(), std::chrono::milliseconds(200));
+  }
+  tasks.Spawn("pleg", pleg.Run());
+  started();
+  co_await manager.Run();
+}
+}  // namespace
+
+void World::StartAgent() {
+  KEELSON_CHECK(!life_);
+  life_ = std::make_unique<Life>(*this);
+  Life* life = life_.get();
+  life->tasks.Spawn("main", Main(life->loop, life->pleg, life->manager, life->tasks, [this, life] {
+                      life->started = true;
+                      Tell();
+                    }));
+}
+
+void World::KillAgent() { life_.reset(); }
+
+void World::SetPods(std::vector<PodPtr> pods) {
+  pods_.clear();
+  for (auto& pod : pods) pods_[pod->metadata().uid()] = pod;
+  if (life_ && life_->started) Tell();
+}
+
+void World::Tell() {
+  kubelet::SourceUpdate update{kubelet::PodSource::kFile, {}};
+  for (const auto& [uid, pod] : pods_) update.pods.push_back(pod);
+  life_->manager.Apply(std::move(update));
+}
+
+void World::Run(base::Nanos time) {
+  base::MonoTime end = clock_.Monotonic() + time;
+  do {
+    if (life_) life_->loop.RunReady();
+  } while (clock_.AdvanceToNext(end));
+}
+
+kubelet::PodManager& World::manager() { return life_->manager; }
+
+std::string World::Problems() const {
+  std::string problems;
+  for (const auto& v : runtime_.violations) base::StrAppend(&problems, v, "\n");
+  std::map<std::string, int> running;  // uid/container -> instances
+  for (const auto& [id, c] : runtime_.containers) {
+    std::string uid = runtime_.UidOf(c);
+    if (!pods_.contains(uid)) base::StrAppend(&problems, "left over: ", id, " of ", uid, "\n");
+    if (c.state == rt::CONTAINER_RUNNING)
+      ++running[StrCat(uid, "/", c.config.metadata().name())];
+  }
+  for (const auto& [id, s] : runtime_.sandboxes)
+    if (!pods_.contains(s.config.metadata().uid()))
+      base::StrAppend(&problems, "left over: ", id, " of ", s.config.metadata().uid(), "\n");
+  for (const auto* set : {&host_.pod_dirs, &host_.cgroups, &host_.volumes})
+    for (const auto& uid : *set)
+      if (!pods_.contains(uid)) base::StrAppend(&problems, "left over on the host: ", uid, "\n");
+  for (const auto& [uid, pod] : pods_) {
+    auto expect = [&](const kubelet::v1::Container& c, bool is_init) {
+      if (c.args_size() > 0) return;
+      if (is_init && !kubelet::IsSidecar(c)) return;
+      std::string key = StrCat(uid, "/", c.name());
+      if (running[key] != 1)
+        base::StrAppend(&problems, key, " runs ", running[key], " times instead of once\n");
+    };
+    // A pod whose containers all end is done, and its sidecars with it.
+    bool lasts = pod->spec().restartpolicy() == "Always" ||
+                 std::any_of(pod->spec().containers().begin(), pod->spec().containers().end(),
+                             [](const auto& c) { return c.args_size() == 0; });
+    if (!lasts) continue;
+    for (const auto& c : pod->spec().containers()) expect(c, false);
+    for (const auto& c : pod->spec().initcontainers()) expect(c, true);
+  }
+  return problems;
+}
+
+}  // namespace keelson::simulation
