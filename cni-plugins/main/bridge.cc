@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // bridge: a veth pair between the container and a Linux bridge on the host.
 
-#include <net/if.h>
 #include <linux/if.h>
 #include <linux/if_link.h>
 #include <sys/random.h>
@@ -201,27 +200,20 @@ class Attach {
   // <bridge>.<vlan>: the host's own leg in the VLAN, a veth whose far end is a port tagged like the
   // containers'. Stays when the container goes, as the bridge does.
   Or<Link> EnsureVlanDevice() {
-    const std::string name = conf_.bridge + "." + std::to_string(conf_.vlan);
-    CNI_TRY(CheckVlanDeviceName(name));
+    const std::string name = VlanDeviceName(conf_);
     Or<Link> found = host_.ByName(name);
     if (!found.ok() && !Rtnl::IsMissing(found.status())) return found.status();
     if (!found.ok()) {
       LinkSpec leg;
       leg.name = name;
       leg.mtu = bridge_.mtu;
-      leg.up = true;
       Or<Link> port = MakePortTo(leg);
       Status made = port.ok() ? TagPort(port->index, {}) : port.status();
       if (made.sys_errno() != EEXIST) CNI_TRY(made.Within("vlan gateway " + name));
       found = host_.ByName(name);  // ours, or that of somebody who was faster
     }
+    if (found.ok() && !found->up()) CNI_TRY(host_.Change(found->index, {.up = true}));
     return found;
-  }
-
-  static Status CheckVlanDeviceName(const std::string& name) {
-    if (name.size() < IFNAMSIZ) return {};
-    return Status::Invalid("bridge: the VLAN's device would be called \"" + name +
-                           "\", which is longer than 15 characters");
   }
 
   Status EnsureAddress(const Link& device, const Cidr& want) {

@@ -39,10 +39,18 @@ void CheckCombination(const BridgeConf& conf, const Request& request, const Read
     r["hairpinMode"].Fail("cannot be set together with promiscMode");
   }
   if (Status s = CheckIfName(conf.bridge); !s.ok()) r["bridge"].Fail(s.message());
+  if (conf.vlan != 0 && conf.is_gateway && !CheckIfName(VlanDeviceName(conf)).ok()) {
+    r["bridge"].Fail("the VLAN's device would be called \"" + VlanDeviceName(conf) +
+                     "\", which is longer than 15 characters");
+  }
   CheckMasqBackend(r["ipMasqBackend"]);
 }
 
 }  // namespace
+
+std::string VlanDeviceName(const BridgeConf& conf) {
+  return conf.bridge + "." + std::to_string(conf.vlan);
+}
 
 Or<BridgeConf> ParseBridgeConf(const Request& request) {
   Status error;

@@ -33,6 +33,9 @@ struct BridgeConf {
 // Decodes and checks. Pure. kInvalidConfig names the field.
 Or<BridgeConf> ParseBridgeConf(const Request& request);
 
+// <bridge>.<vlan>: the host's own leg in the containers' VLAN.
+std::string VlanDeviceName(const BridgeConf& conf);
+
 // An address the bridge (or its VLAN device) needs as gateway of a container's network.
 struct BridgePlan {
   Result result;               // with gateways and default routes filled in

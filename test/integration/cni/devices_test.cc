@@ -336,6 +336,7 @@ TEST_F(Devices, TapIsThereForItsBackend) {
   EXPECT_EQ(c.rtnl().ByName("eth0")->kind, "tun");
   Or<Fd> backend = OpenTap(c, false);
   ASSERT_TRUE(backend.ok()) << backend.status().message();
+  ASSERT_TRUE(c.rtnl().WaitForUp(c.rtnl().ByName("eth0")->index, 2000).ok());
   // A datagram to a neighbour comes out as a frame: first the question who has the address.
   EXPECT_EQ(UdpSource(&c.ns(), &c.ns(), "10.66.0.99", 5353, Patience(50)), "");
   char frame[2048];
