@@ -117,9 +117,15 @@ Or<Link> MakeIfb(Rtnl& host, const Request& request, int mtu) {
   spec.kind = "ifb";
   spec.mtu = mtu;
   spec.up = true;
-  spec.alias = IfbAlias(request.conf.name, {request.args.container_id, request.args.ifname});
   CNI_TRY(host.Make(spec));
-  return host.ByName(spec.name);
+  CNI_LET(Link ifb, host.ByName(spec.name));
+  LinkChange change;  // not among what the kernel takes when a device is made
+  change.alias = IfbAlias(request.conf.name, {request.args.container_id, request.args.ifname});
+  if (const Status s = host.Change(ifb.index, change); !s.ok()) {
+    (void)host.Delete(ifb.index);  // the first error counts
+    return s;
+  }
+  return ifb;
 }
 
 Or<Result> Bandwidth::Add(const Request& request) {
