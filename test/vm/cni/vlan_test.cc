@@ -164,6 +164,7 @@ TEST_F(Vm, VlanMasterMayBeInTheContainer) {
   AddUplink();
   Container& c = AddContainer("c");
   ASSERT_TRUE(host().Change(host().ByName("kluplink")->index, {.netns = &c.ns()}).ok());
+  ASSERT_TRUE(c.rtnl().Change(c.rtnl().ByName("kluplink")->index, {.up = true}).ok());
   const std::string net = Conf("vlan", R"("master":"kluplink","vlanId":5,"linkInContainer":true)",
                                HostLocal("10.66.0.0/24"));
   const Result r = Ok("ADD", net, c);
