@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/error.h"
 
-#include "absl/strings/cord.h"
 #include "base/strings.h"
 
 namespace keelson::cri {
 namespace {
 
-constexpr char kMessagePayload[] = "keelson/cri-message";
+constexpr std::string_view kPrefix = "CRI ";
+constexpr std::string_view kSeparator = ": ";  // never in a call's name or object
 
 // The words of google.golang.org/grpc/codes.
 std::string_view CodeName(absl::StatusCode code) {
@@ -36,14 +36,14 @@ std::string_view CodeName(absl::StatusCode code) {
 }  // namespace
 
 absl::Status CallError(absl::StatusCode code, std::string_view call, std::string_view message) {
-  absl::Status status(code, base::ToAbsl(base::StrCat("CRI ", call, ": ", message)));
-  status.SetPayload(kMessagePayload, absl::Cord(base::ToAbsl(message)));
-  return status;
+  return absl::Status(code, base::ToAbsl(base::StrCat(kPrefix, call, kSeparator, message)));
 }
 
 std::string RuntimeMessage(const absl::Status& status) {
-  if (auto words = status.GetPayload(kMessagePayload)) return std::string(*words);
-  return std::string(base::Message(status));
+  std::string_view text = base::Message(status);
+  const size_t end = text.starts_with(kPrefix) ? text.find(kSeparator) : text.npos;
+  if (end != text.npos) text.remove_prefix(end + kSeparator.size());
+  return std::string(text);
 }
 
 std::string GrpcErrorText(const absl::Status& status) {
