@@ -66,6 +66,9 @@ absl::StatusOr<rt::SecurityProfile> Seccomp(const v1::Pod& pod, const v1::Contai
   if (wanted->localhostprofile().empty())
     return absl::InvalidArgumentError(
         "localhostProfile must be set if seccompProfile type is Localhost.");
+  if (StrCat("/", wanted->localhostprofile(), "/").find("/../") != std::string::npos)
+    return absl::InvalidArgumentError(StrCat("seccomp localhostProfile \"",
+                                             wanted->localhostprofile(), "\": must not contain '..'"));
   return Profile(rt::SecurityProfile::Localhost,
                  base::JoinPath(context.seccomp_root, wanted->localhostprofile()));
 }

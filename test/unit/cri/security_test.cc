@@ -132,6 +132,8 @@ TEST_F(SecurityTest, SeccompFollowsContainerPodDefault) {
   }
   EXPECT_EQ(Error(Pod("{}", "{seccompProfile: {type: Localhost}}")),
             "localhostProfile must be set if seccompProfile type is Localhost.");
+  EXPECT_EQ(Error(Pod("{}", "{seccompProfile: {type: Localhost, localhostProfile: ../../x}}")),
+            "seccomp localhostProfile \"../../x\": must not contain '..'");
 }
 
 TEST_F(SecurityTest, AppArmorFollowsContainerAnnotationPod) {
