@@ -21,17 +21,14 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 using Kind = Value::Kind;
 
-Value Number(std::string text) { return Value{.kind = Kind::kNumber, .text = std::move(text)}; }
-Value String(std::string text) { return Value{.kind = Kind::kString, .text = std::move(text)}; }
-
 Value Real(double value) {
   if (!std::isfinite(value)) return Value{};
-  return Number(NumberText(value));
+  return Value::Number(NumberText(value));
 }
 
 Value EnumName(int number, const FieldDescriptor* field) {
   const auto* found = field->enum_type()->FindValueByNumber(number);
-  return found == nullptr ? Number(std::to_string(number)) : String(found->name());
+  return found == nullptr ? Value::Number(std::to_string(number)) : Value::String(found->name());
 }
 
 absl::Status EncodeMessage(const Message& message, Form form, Value* out);
@@ -49,23 +46,23 @@ absl::Status EncodeOne(const Message& message, const FieldPlan& plan, int index,
     case FieldDescriptor::CPPTYPE_STRING: {
       std::string text = KEELSON_GET(String);
       const bool bytes = field->type() == FieldDescriptor::TYPE_BYTES;
-      *out = String(bytes ? EncodeBase64(text) : std::move(text));
+      *out = Value::String(bytes ? EncodeBase64(text) : std::move(text));
       break;
     }
     case FieldDescriptor::CPPTYPE_BOOL:
-      *out = Value{.kind = Kind::kBool, .boolean = KEELSON_GET(Bool)};
+      *out = Value::Bool(KEELSON_GET(Bool));
       break;
     case FieldDescriptor::CPPTYPE_INT32:
-      *out = Number(std::to_string(KEELSON_GET(Int32)));
+      *out = Value::Number(std::to_string(KEELSON_GET(Int32)));
       break;
     case FieldDescriptor::CPPTYPE_INT64:
-      *out = Number(std::to_string(KEELSON_GET(Int64)));
+      *out = Value::Number(std::to_string(KEELSON_GET(Int64)));
       break;
     case FieldDescriptor::CPPTYPE_UINT32:
-      *out = Number(std::to_string(KEELSON_GET(UInt32)));
+      *out = Value::Number(std::to_string(KEELSON_GET(UInt32)));
       break;
     case FieldDescriptor::CPPTYPE_UINT64:
-      *out = Number(std::to_string(KEELSON_GET(UInt64)));
+      *out = Value::Number(std::to_string(KEELSON_GET(UInt64)));
       break;
     case FieldDescriptor::CPPTYPE_DOUBLE:
       *out = Real(KEELSON_GET(Double));
@@ -183,8 +180,8 @@ absl::StatusOr<Value> EncodeTree(const Message& message, const TypeMeta& type) {
   RETURN_IF_ERROR(EncodeMessage(*copy, PlanFor(message.GetDescriptor()).form, &tree));
   if (tree.kind != Kind::kMap) return tree;
   std::vector<Member> head;
-  if (!type.kind.empty()) head.push_back({"kind", 0, String(type.kind)});
-  if (!type.api_version.empty()) head.push_back({"apiVersion", 0, String(type.api_version)});
+  if (!type.kind.empty()) head.push_back({"kind", 0, Value::String(type.kind)});
+  if (!type.api_version.empty()) head.push_back({"apiVersion", 0, Value::String(type.api_version)});
   tree.members.insert(tree.members.begin(), std::make_move_iterator(head.begin()),
                       std::make_move_iterator(head.end()));
   return tree;

@@ -48,20 +48,6 @@ std::optional<T> Integer(const Value& value) {
   return result;
 }
 
-Value StringValue(std::string text) {
-  Value value;
-  value.kind = Kind::kString;
-  value.text = std::move(text);
-  return value;
-}
-
-Value NumberValue(int64_t number) {
-  Value value;
-  value.kind = Kind::kNumber;
-  value.text = std::to_string(number);
-  return value;
-}
-
 std::string DecodeTime(Form form, const Value& value, Message* message) {
   const auto time = value.kind == Kind::kString ? base::ParseRfc3339(value.text) : std::nullopt;
   if (!time) return Expected("a time such as 2026-01-02T03:04:05Z", value);
@@ -95,7 +81,7 @@ Value EncodeTime(Form form, const Message& message) {
     text.pop_back();
     text += absl::StrFormat(".%06dZ", micros);
   }
-  return StringValue(std::move(text));
+  return Value::String(std::move(text));
 }
 
 std::string DecodeDuration(Form form, const Value& value, Message* message) {
@@ -130,9 +116,9 @@ std::string DecodeQuantity(const Value& value, Message* message) {
 
 Value EncodeQuantity(const Message& message) {
   std::string text = message.GetReflection()->GetString(message, OnlyField(message));
-  if (text.empty()) return StringValue("0");
+  if (text.empty()) return Value::String("0");
   const absl::StatusOr<Quantity> quantity = Quantity::Parse(Trimmed(text));
-  return StringValue(quantity.ok() ? quantity->ToString() : std::move(text));
+  return Value::String(quantity.ok() ? quantity->ToString() : std::move(text));
 }
 
 std::string DecodeIntOrString(const Value& value, Message* message) {
@@ -152,9 +138,9 @@ std::string DecodeIntOrString(const Value& value, Message* message) {
 Value EncodeIntOrString(const Message& message) {
   const auto* reflection = message.GetReflection();
   if (reflection->GetInt64(message, Field(message, "type")) == 0) {
-    return NumberValue(reflection->GetInt32(message, Field(message, "intVal")));
+    return Value::Number(std::to_string(reflection->GetInt32(message, Field(message, "intVal"))));
   }
-  return StringValue(reflection->GetString(message, Field(message, "strVal")));
+  return Value::String(reflection->GetString(message, Field(message, "strVal")));
 }
 
 absl::StatusOr<Value> EncodeRaw(const Message& message) {
@@ -196,7 +182,7 @@ absl::StatusOr<Value> EncodeForm(Form form, const Message& message) {
     case DURATION:
     case DURATION_OR_NANOS: {
       const int64_t nanos = message.GetReflection()->GetInt64(message, OnlyField(message));
-      return StringValue(base::GoDuration(base::Nanos(nanos)));
+      return Value::String(base::GoDuration(base::Nanos(nanos)));
     }
     case QUANTITY:
       return EncodeQuantity(message);

@@ -89,7 +89,7 @@ std::optional<std::string> YamlInteger(std::string_view text) {
   if (negative || text[0] == '+') text.remove_prefix(1);
   int base = 10;
   if (text.size() > 1 && text[0] == '0') {
-    const char mark = text[1] | 0x20;
+    const char mark = static_cast<char>(text[1] | 0x20);
     base = mark == 'x' ? 16 : mark == 'b' ? 2 : 8;
     text.remove_prefix(mark == 'x' || mark == 'b' || mark == 'o' ? 2 : 1);
   }

@@ -60,6 +60,39 @@ void AppendJson(const Value& value, int indent, std::string* out) {
 
 }  // namespace
 
+Value Value::Bool(bool boolean) {
+  Value value;
+  value.kind = Kind::kBool;
+  value.boolean = boolean;
+  return value;
+}
+
+Value Value::Number(std::string text) {
+  Value value;
+  value.kind = Kind::kNumber;
+  value.text = std::move(text);
+  return value;
+}
+
+Value Value::String(std::string text) {
+  Value value;
+  value.kind = Kind::kString;
+  value.text = std::move(text);
+  return value;
+}
+
+Value Value::List() {
+  Value value;
+  value.kind = Kind::kList;
+  return value;
+}
+
+Value Value::Map() {
+  Value value;
+  value.kind = Kind::kMap;
+  return value;
+}
+
 const Value* Value::Find(std::string_view key) const {
   const auto found = std::find_if(members.begin(), members.end(),
                                   [key](const Member& member) { return member.key == key; });
@@ -93,7 +126,7 @@ void MergePatch(const Value& patch, Value* target) {
     *target = patch;
     return;
   }
-  if (target->kind != Kind::kMap) *target = Value{.kind = Kind::kMap, .line = patch.line};
+  if (target->kind != Kind::kMap) *target = Value::Map();
   for (const Member& change : patch.members) {
     if (change.value.kind == Kind::kNull) {
       std::erase_if(target->members,

@@ -36,10 +36,17 @@ struct Value {
 
   Kind kind = Kind::kNull;
   bool boolean = false;
-  int line = 0;                   // where it starts, 1-based; 0 when it was not read from text
-  std::string text{};             // kString: the text; kNumber: a valid JSON number
-  std::vector<Value> items{};     // kList
-  std::vector<Member> members{};  // kMap, in order of appearance, keys unique
+  int line = 0;                 // where it starts, 1-based; 0 when it was not read from text
+  std::string text;             // kString: the text; kNumber: a valid JSON number
+  std::vector<Value> items;     // kList
+  std::vector<Member> members;  // kMap, in order of appearance, keys unique
+
+  // Without a line. A value made by default is null.
+  static Value Bool(bool boolean);
+  static Value Number(std::string text);  // REQUIRES: a valid JSON number
+  static Value String(std::string text);
+  static Value List();
+  static Value Map();
 
   // The member of a map called `key`, or null. Valid until the map changes.
   const Value* Find(std::string_view key) const;

@@ -72,7 +72,9 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    Add(Value{.kind = Kind::kNull, .line = Line(mark)}, anchor, /*merge=*/false);
+    Value null;
+    null.line = Line(mark);
+    Add(std::move(null), anchor, /*merge=*/false);
   }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,

@@ -181,8 +181,8 @@ TEST(Yaml, WrittenTextReadsBackAsTheSame) {
                                 "ends with colon:"}) {
     Value value;
     value.kind = Value::Kind::kMap;
-    Value leaf{.kind = Value::Kind::kString, .text = std::string(text)};
-    Value list{.kind = Value::Kind::kList};
+    const Value leaf = Value::String(std::string(text));
+    Value list = Value::List();
     list.items = {leaf, leaf};
     value.members.push_back({std::string(text) + "k", 0, leaf});
     value.members.push_back({"list", 0, list});
