@@ -33,8 +33,8 @@ struct FileStamp {
 class FileSource {
  public:
   struct Options {
-    std::string path;  // absolute; a directory or a regular file, which need not exist yet
-    std::string node_name;
+    std::string path{};  // absolute; a directory or a regular file, which need not exist yet
+    std::string node_name{};
     base::Nanos rescan = std::chrono::seconds(20);  // fileCheckFrequency
     size_t inline_bytes = 64 << 10;
   };

@@ -22,9 +22,9 @@ namespace keelson::kubelet::sources {
 class UrlSource {
  public:
   struct Options {
-    std::string url;
-    std::vector<std::pair<std::string, std::string>> headers;  // --manifest-url-header
-    std::string node_name;
+    std::string url{};
+    std::vector<std::pair<std::string, std::string>> headers{};  // --manifest-url-header
+    std::string node_name{};
     base::Nanos period = std::chrono::seconds(20);   // httpCheckFrequency
     base::Nanos timeout = std::chrono::seconds(10);  // upstream's client timeout
     size_t inline_bytes = 64 << 10;                  // longer answers are parsed on the pool
