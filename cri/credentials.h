@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who may pull what: pull secrets and the node's Docker configuration files (cri-mapping section 7).
+// Who may pull what: pull secrets and the node's Docker configuration files.
 #pragma once
 
 #include <map>
@@ -19,14 +19,14 @@ namespace rt = ::runtime::v1;
 class Keyring {
  public:
   // Docker's config.json (`{"auths": {...}}`) or the older .dockercfg (the same without "auths").
-  // InvalidArgument when the text is neither; nothing is added then. Entries that are no URL are left
-  // out, as upstream leaves them.
+  // InvalidArgument when the text is neither; nothing is added then. Entries that are no URL are
+  // left out, as upstream leaves them.
   absl::Status AddConfigJson(std::string_view text);
   absl::Status AddDockercfg(std::string_view text);
 
-  // All credentials for `image`, "registry/repository": those of longer paths first (keys in reverse
-  // order). A key matches with the same port, as many host labels, `*` and `?` inside a label, and a
-  // path that is a prefix. Docker Hub's images also use the entry index.docker.io.
+  // All credentials for `image`, "registry/repository": those of longer paths first (keys in
+  // reverse order). A key matches with the same port, as many host labels, `*` and `?` inside a
+  // label, and a path that is a prefix. Docker Hub's images also use the entry index.docker.io.
   std::vector<rt::AuthConfig> Lookup(const std::string& image) const;
 
   bool empty() const { return entries_.empty(); }
@@ -49,8 +49,7 @@ class NodeKeyring {
   static Places DefaultPlaces(const std::string& root_dir, const std::string& working_dir,
                               const std::string& home);
 
-  NodeKeyring(base::Clock& clock, Places places)
-      : clock_(clock), places_(std::move(places)) {}
+  NodeKeyring(base::Clock& clock, Places places) : clock_(clock), places_(std::move(places)) {}
 
   std::vector<rt::AuthConfig> Lookup(const std::string& image);
 
@@ -69,8 +68,8 @@ struct PullSecret {
   std::string type;
   std::map<std::string, std::string> data;
 };
-// The keys of a pod's secrets, in order. Secrets of other types are skipped; a broken one is an error
-// that says so without its content.
+// The keys of a pod's secrets, in order. Secrets of other types are skipped; a broken one is an
+// error that says so without its content.
 absl::StatusOr<Keyring> KeyringOf(const std::vector<PullSecret>& secrets);
 
 }  // namespace keelson::cri

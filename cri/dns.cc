@@ -90,8 +90,8 @@ void Append(ResolvConf& conf, const v1::PodDNSConfig& extra) {
   conf.servers = std::move(servers);
   conf.searches = std::move(searches);
   for (const auto& option : extra.options())
-    SetOption(conf.options, option.value().empty() ? option.name()
-                                                   : StrCat(option.name(), ":", option.value()));
+    SetOption(conf.options,
+              option.value().empty() ? option.name() : StrCat(option.name(), ":", option.value()));
 }
 
 // True when something had to go.
@@ -106,16 +106,16 @@ bool CutSearches(Strings& searches) {
 void CutToLimits(ResolvConf& conf, std::vector<DnsWarning>& warnings) {
   if (conf.servers.size() > kMaxServers) {
     conf.servers.resize(kMaxServers);
-    warnings.push_back({"DNSConfigForming",
-                        StrCat("Nameserver limits were exceeded, some nameservers have been "
-                               "omitted, the applied nameserver line is: ",
-                               Join(conf.servers, " "))});
+    warnings.push_back(
+        {"DNSConfigForming", StrCat("Nameserver limits were exceeded, some nameservers have been "
+                                    "omitted, the applied nameserver line is: ",
+                                    Join(conf.servers, " "))});
   }
   if (CutSearches(conf.searches))
-    warnings.push_back({"DNSConfigForming",
-                        StrCat("Search Line limits were exceeded, some search paths have been "
-                               "omitted, the applied search line is: ",
-                               Join(conf.searches, " "))});
+    warnings.push_back(
+        {"DNSConfigForming", StrCat("Search Line limits were exceeded, some search paths have been "
+                                    "omitted, the applied search line is: ",
+                                    Join(conf.searches, " "))});
 }
 
 bool IsLabelChar(char c, bool edge) {
@@ -149,14 +149,14 @@ absl::StatusOr<std::string> CutHostname(const v1::Pod& pod, std::string host) {
   std::string cut = host.substr(0, kMaxLabel);
   cut.resize(cut.find_last_not_of("-.") + 1);
   if (cut.empty())
-    return absl::InvalidArgumentError(StrCat("hostname for pod \"", pod.metadata().name(),
-                                             "\" was invalid: \"", host, "\""));
+    return absl::InvalidArgumentError(
+        StrCat("hostname for pod \"", pod.metadata().name(), "\" was invalid: \"", host, "\""));
   return cut;
 }
 
 constexpr std::string_view kLabelRule =
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must "
-    "start and end with an alphanumeric character";
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
+    "must start and end with an alphanumeric character";
 
 std::string Aliases(const v1::Pod& pod) {
   if (pod.spec().hostaliases_size() == 0) return "";
@@ -185,8 +185,10 @@ absl::StatusOr<ResolvConf> ParseResolvConf(std::string_view text) {
       conf.searches.clear();
       for (size_t i = 1; i < fields.size(); ++i) {
         if (fields[i] == ".") continue;
-        if (fields[i].ends_with('.')) conf.searches.emplace_back(fields[i], 0, fields[i].size() - 1);
-        else conf.searches.emplace_back(fields[i]);
+        if (fields[i].ends_with('.'))
+          conf.searches.emplace_back(fields[i], 0, fields[i].size() - 1);
+        else
+          conf.searches.emplace_back(fields[i]);
       }
     } else if (fields[0] == "options") {
       for (size_t i = 1; i < fields.size(); ++i) SetOption(conf.options, std::string(fields[i]));
@@ -208,8 +210,12 @@ PodDns MakePodDns(const v1::Pod& pod, const DnsSettings& settings) {
     mode = DnsMode::kHost;
   }
   switch (mode) {
-    case DnsMode::kNone: conf = {}; break;
-    case DnsMode::kCluster: conf = ClusterConf(pod, settings, conf.searches); break;
+    case DnsMode::kNone:
+      conf = {};
+      break;
+    case DnsMode::kCluster:
+      conf = ClusterConf(pod, settings, conf.searches);
+      break;
     case DnsMode::kHost:
       if (!settings.host) conf = NoLookups(settings);
       break;
@@ -233,15 +239,15 @@ absl::StatusOr<PodHostname> MakePodHostname(const v1::Pod& pod, std::string_view
     return PodHostname{*std::move(host), ""};
   }
   if (!spec.hostname().empty() && !IsDnsLabel(spec.hostname()))
-    return absl::InvalidArgumentError(StrCat("pod Hostname \"", spec.hostname(),
-                                             "\" is not a valid DNS label: ", kLabelRule));
+    return absl::InvalidArgumentError(
+        StrCat("pod Hostname \"", spec.hostname(), "\" is not a valid DNS label: ", kLabelRule));
   auto host = CutHostname(pod, spec.hostname().empty() ? pod.metadata().name() : spec.hostname());
   if (!host.ok()) return host.status();
   PodHostname result{*std::move(host), ""};
   if (spec.subdomain().empty()) return result;
   if (!IsDnsLabel(spec.subdomain()))
-    return absl::InvalidArgumentError(StrCat("pod Subdomain \"", spec.subdomain(),
-                                             "\" is not a valid DNS label: ", kLabelRule));
+    return absl::InvalidArgumentError(
+        StrCat("pod Subdomain \"", spec.subdomain(), "\" is not a valid DNS label: ", kLabelRule));
   result.domain =
       StrCat(spec.subdomain(), ".", pod.metadata().namespace_(), ".svc.", cluster_domain);
   return result;
@@ -270,8 +276,10 @@ std::string ManagedHosts(const v1::Pod& pod, const PodHostname& name,
       "fe00::1\tip6-allnodes\n"
       "fe00::2\tip6-allrouters\n";
   for (const std::string& ip : pod_ips) {
-    if (name.domain.empty()) base::StrAppend(&out, ip, "\t", name.host, "\n");
-    else base::StrAppend(&out, ip, "\t", name.host, ".", name.domain, "\t", name.host, "\n");
+    if (name.domain.empty())
+      base::StrAppend(&out, ip, "\t", name.host, "\n");
+    else
+      base::StrAppend(&out, ip, "\t", name.host, ".", name.domain, "\t", name.host, "\n");
   }
   return out + Aliases(pod);
 }

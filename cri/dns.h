@@ -27,7 +27,8 @@ absl::StatusOr<ResolvConf> ParseResolvConf(std::string_view text);
 
 // What the node says about names.
 struct DnsSettings {
-  std::optional<ResolvConf> host;  // unset: resolvConf is "", pods with policy Default get no lookups
+  std::optional<ResolvConf>
+      host;  // unset: resolvConf is "", pods with policy Default get no lookups
   std::vector<std::string> cluster_dns;
   std::string cluster_domain;
   std::vector<std::string> node_ips;
@@ -44,7 +45,7 @@ struct PodDns {
   std::vector<DnsWarning> warnings;
 };
 
-// dnsPolicy and dnsConfig (pod-lifecycle: 3 servers, 32 searches, 2048 characters, 253 per search).
+// dnsPolicy and dnsConfig, within the API's limits: 3 servers, 32 searches, 2048 characters, 253 per search.
 PodDns MakePodDns(const v1::Pod& pod, const DnsSettings& settings);
 
 struct PodHostname {
@@ -54,8 +55,8 @@ struct PodHostname {
 // InvalidArgument for names that are no DNS labels.
 absl::StatusOr<PodHostname> MakePodHostname(const v1::Pod& pod, std::string_view cluster_domain);
 
-// The kernel's nodename: the host, or with setHostnameAsFQDN the full name, at most 64 bytes. Empty for
-// hostNetwork.
+// The kernel's nodename: the host, or with setHostnameAsFQDN the full name, at most 64 bytes. Empty
+// for hostNetwork.
 absl::StatusOr<std::string> KernelHostname(const v1::Pod& pod, const PodHostname& name);
 
 // /etc/hosts of a pod with addresses of its own.

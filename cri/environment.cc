@@ -59,8 +59,10 @@ class Builder {
  private:
   void Set(const std::string& name, std::string value) {
     auto [it, added] = index_.emplace(name, env_.size());
-    if (added) env_.push_back({name, std::move(value)});
-    else env_[it->second].value = std::move(value);
+    if (added)
+      env_.push_back({name, std::move(value)});
+    else
+      env_[it->second].value = std::move(value);
   }
 
   absl::StatusOr<StringMap> Get(std::string_view kind, const Data& data, const std::string& name) {
@@ -75,10 +77,9 @@ class Builder {
     if (!is_map && !source.has_secretref()) return absl::OkStatus();
     const std::string& name = is_map ? source.configmapref().localobjectreference().name()
                                      : source.secretref().localobjectreference().name();
-    const bool optional =
-        is_map ? source.configmapref().optional() : source.secretref().optional();
-    auto data = is_map ? Get("configMap", context_.config_map, name)
-                       : Get("secret", context_.secret, name);
+    const bool optional = is_map ? source.configmapref().optional() : source.secretref().optional();
+    auto data =
+        is_map ? Get("configMap", context_.config_map, name) : Get("secret", context_.secret, name);
     if (!data.ok())
       return absl::IsNotFound(data.status()) && optional ? absl::OkStatus() : data.status();
     for (auto& [key, value] : *data) Set(StrCat(source.prefix(), key), value);
@@ -211,8 +212,7 @@ absl::StatusOr<std::string> ResourceFieldValue(const v1::Pod& pod, const v1::Con
                                                const StringMap& allocatable) {
   const v1::Container* owner =
       field.containername().empty() ? &container : FindContainer(pod, field.containername());
-  if (!owner)
-    return absl::NotFoundError(StrCat("container ", field.containername(), " not found"));
+  if (!owner) return absl::NotFoundError(StrCat("container ", field.containername(), " not found"));
   const std::string& resource = field.resource();
   const bool limits = resource.starts_with("limits.");
   const std::string name = resource.substr(std::min(resource.find('.') + 1, resource.size()));
@@ -239,14 +239,20 @@ std::string FormatMap(const StringMap& map) {
     base::StrAppend(&out, out.empty() ? "" : "\n", key, "=\"");
     for (const char c : value) {  // Go's strconv.Quote, for UTF-8 text
       const auto byte = static_cast<unsigned char>(c);
-      if (c == '"' || c == '\\') out += {'\\', c};
-      else if (c == '\n') out += "\\n";
-      else if (c == '\t') out += "\\t";
-      else if (c == '\r') out += "\\r";
-      else if (byte >= '\a' && byte <= '\f') out += {'\\', "abtnvf"[byte - '\a']};
+      if (c == '"' || c == '\\')
+        out += {'\\', c};
+      else if (c == '\n')
+        out += "\\n";
+      else if (c == '\t')
+        out += "\\t";
+      else if (c == '\r')
+        out += "\\r";
+      else if (byte >= '\a' && byte <= '\f')
+        out += {'\\', "abtnvf"[byte - '\a']};
       else if (byte < 0x20 || byte == 0x7f)
         base::StrAppend(&out, "\\x", kHex[byte >> 4], kHex[byte & 15]);
-      else out += c;
+      else
+        out += c;
     }
     out += '"';
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a failed CRI call says. The status' code is the gRPC code, its text names the call and its
-// object ("CRI StartContainer container 0123456789abc: ..."); the runtime's own words can be had alone,
-// because pod statuses and events show exactly those. Any thread; no state.
+// object ("CRI StartContainer container 0123456789abc: ..."); the runtime's own words can be had
+// alone, because pod statuses and events show exactly those. Any thread; no state.
 #pragma once
 
 #include <string>

@@ -36,8 +36,10 @@ std::string Expand(std::string_view text,
       continue;
     }
     const std::string_view name = text.substr(1, close - 1);
-    if (auto value = lookup(name)) out += *value;
-    else base::StrAppend(&out, "$(", name, ")");
+    if (auto value = lookup(name))
+      out += *value;
+    else
+      base::StrAppend(&out, "$(", name, ")");
     text.remove_prefix(close + 1);
   }
 }
@@ -56,8 +58,7 @@ absl::StatusOr<std::string> ExpandSubPath(std::string_view expression,
   });
   if (missing.empty()) return expanded;
   std::string names;
-  for (const std::string& name : missing)
-    base::StrAppend(&names, names.empty() ? "" : ", ", name);
+  for (const std::string& name : missing) base::StrAppend(&names, names.empty() ? "" : ", ", name);
   return absl::InvalidArgumentError(base::StrCat("missing value for ", names));
 }
 

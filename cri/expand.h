@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// $(NAME) in commands, arguments, environment values and subPathExpr (kubernetes core/v1: Container).
-// Pure; any thread.
+// $(NAME) in commands, arguments, environment values and subPathExpr (kubernetes core/v1:
+// Container). Pure; any thread.
 #pragma once
 
 #include <functional>
@@ -19,8 +19,8 @@ struct EnvVar {
   bool operator==(const EnvVar&) const = default;
 };
 
-// Replaces each $(NAME) by `lookup(NAME)`; where that is nullopt the reference stays as written. $$ is
-// a dollar sign; anything else after a dollar stays.
+// Replaces each $(NAME) by `lookup(NAME)`; where that is nullopt the reference stays as written. $$
+// is a dollar sign; anything else after a dollar stays.
 std::string Expand(std::string_view text,
                    const std::function<std::optional<std::string>(std::string_view)>& lookup);
 

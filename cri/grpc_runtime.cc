@@ -51,8 +51,7 @@ absl::Status CheckVersion(const rt::VersionResponse& answer) {
 }
 
 absl::Status EmptyAnswer(const CallOptions& options, std::string_view field) {
-  return CallError(absl::StatusCode::kInternal,
-                   base::StrCat(options.method, " ", options.object),
+  return CallError(absl::StatusCode::kInternal, base::StrCat(options.method, " ", options.object),
                    base::StrCat("the runtime's answer has no ", field));
 }
 
@@ -77,8 +76,8 @@ absl::StatusOr<std::unique_ptr<GrpcRuntime>> GrpcRuntime::Make(base::Loop& loop,
     if (!made.ok()) return made.status();
     images = *std::move(made);
   }
-  return std::unique_ptr<GrpcRuntime>(new GrpcRuntime(
-      loop, options.request_timeout, *std::move(runtime), std::move(images)));
+  return std::unique_ptr<GrpcRuntime>(
+      new GrpcRuntime(loop, options.request_timeout, *std::move(runtime), std::move(images)));
 }
 
 CallOptions GrpcRuntime::Options(const char* method, std::string object) const {
@@ -114,7 +113,8 @@ base::Task<absl::Status> GrpcRuntime::WaitUntilServing(base::Nanos timeout) {
       status = co_await Do<rt::ImageFsInfoResponse>(images(), std::move(images_call),
                                                     rt::ImageFsInfoRequest());
     }
-    // Unavailable from a server we reached: it is starting and has no way to tell us when it is done.
+    // Unavailable from a server we reached: it is starting and has no way to tell us when it is
+    // done.
     if (!absl::IsUnavailable(status)) co_return status;
     if (loop_.clock().Monotonic() + pause >= deadline) co_return status;
     co_await base::Sleep(loop_.clock(), pause);
@@ -191,9 +191,9 @@ Reply<rt::ListPodSandboxResponse> GrpcRuntime::ListPodSandbox(rt::PodSandboxFilt
 
 Reply<std::string> GrpcRuntime::CreateContainer(std::string sandbox_id, rt::ContainerConfig config,
                                                 rt::PodSandboxConfig sandbox_config) {
-  CallOptions options =
-      Options("CreateContainer",
-              base::StrCat("container ", config.metadata().name(), " of ", PodName(sandbox_config)));
+  CallOptions options = Options(
+      "CreateContainer",
+      base::StrCat("container ", config.metadata().name(), " of ", PodName(sandbox_config)));
   rt::CreateContainerRequest request;
   request.set_pod_sandbox_id(std::move(sandbox_id));
   *request.mutable_config() = std::move(config);

@@ -29,8 +29,8 @@ class GrpcRuntime : public Runtime {
   static absl::StatusOr<std::unique_ptr<GrpcRuntime>> Make(base::Loop& loop,
                                                            GrpcRuntimeOptions options);
 
-  // Returns when both services answer, also if their sockets appear only later; DeadlineExceeded says
-  // what was missing after `timeout`. FailedPrecondition: a CRI we do not speak.
+  // Returns when both services answer, also if their sockets appear only later; DeadlineExceeded
+  // says what was missing after `timeout`. FailedPrecondition: a CRI we do not speak.
   base::Task<absl::Status> WaitUntilServing(base::Nanos timeout);
 
   // Calls that have not ended, for nodectl and metrics.
@@ -74,7 +74,8 @@ class GrpcRuntime : public Runtime {
   base::Task<absl::Status> RemoveImage(rt::ImageSpec image) override;
   Reply<rt::ImageFsInfoResponse> ImageFsInfo() override;
 
-  Reply<rt::ListContainerStatsResponse> ListContainerStats(rt::ContainerStatsFilter filter) override;
+  Reply<rt::ListContainerStatsResponse> ListContainerStats(
+      rt::ContainerStatsFilter filter) override;
   Reply<rt::ListPodSandboxStatsResponse> ListPodSandboxStats(
       rt::PodSandboxStatsFilter filter) override;
 

@@ -25,12 +25,18 @@ std::string GoJsonString(std::string_view text) {
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') out += {'\\', c};
-    else if (c == '\n') out += "\\n";
-    else if (c == '\r') out += "\\r";
-    else if (c == '\t') out += "\\t";
-    else if (c == '\b') out += "\\b";
-    else if (c == '\f') out += "\\f";
+    if (c == '"' || c == '\\')
+      out += {'\\', c};
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '\r')
+      out += "\\r";
+    else if (c == '\t')
+      out += "\\t";
+    else if (c == '\b')
+      out += "\\b";
+    else if (c == '\f')
+      out += "\\f";
     else if (byte < 0x20 || c == '<' || c == '>' || c == '&')
       base::StrAppend(&out, "\\u00", kHex[byte >> 4], kHex[byte & 15]);
     else if (text.substr(i).starts_with("\xe2\x80\xa8") ||
@@ -51,7 +57,8 @@ std::string PodDescription(const v1::Pod& pod) {
   return StrCat(meta.name(), "_", meta.namespace_(), "(", meta.uid(), ")");
 }
 
-// Upstream hashes Go's debugging picture of the JSON's bytes, "([]uint8)[123 34 ...]", not the JSON.
+// Upstream hashes Go's debugging picture of the JSON's bytes, "([]uint8)[123 34 ...]", not the
+// JSON.
 std::string ContainerHash(const v1::Container& container) {
   const std::string json = StrCat("{\"image\":", GoJsonString(container.image()),
                                   ",\"name\":", GoJsonString(container.name()), "}");
@@ -86,8 +93,7 @@ absl::StatusOr<StringMap> ContainerAnnotations(const v1::Pod& pod, const v1::Con
   if (pod.metadata().has_deletiongraceperiodseconds())
     annotations[kDeletionGraceAnnotation] = StrCat(pod.metadata().deletiongraceperiodseconds());
   if (pod.spec().has_terminationgraceperiodseconds())
-    annotations[kTerminationGraceAnnotation] =
-        StrCat(pod.spec().terminationgraceperiodseconds());
+    annotations[kTerminationGraceAnnotation] = StrCat(pod.spec().terminationgraceperiodseconds());
   if (container.lifecycle().has_prestop()) {
     auto json = proto::EncodeJson(container.lifecycle().prestop());
     if (!json.ok()) return json.status();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What pods and containers are called in the runtime and on disk: labels, annotations, the definition
-// hash, log files. A Go kubelet's containers carry the same, so either agent adopts the other's.
-// Pure; any thread.
+// What pods and containers are called in the runtime and on disk: labels, annotations, the
+// definition hash, log files. A Go kubelet's containers carry the same, so either agent adopts the
+// other's. Pure; any thread.
 #pragma once
 
 #include <map>

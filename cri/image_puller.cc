@@ -151,8 +151,8 @@ Task<ImageResult> ImagePuller::Ensure(Request request) {
   auto name = WithDefaultTag(request.image);
   if (!name.ok())
     co_return Fail("InvalidImageName",
-                   StrCat("Failed to apply default image tag \"", request.image, "\": ",
-                          base::Message(name.status())),
+                   StrCat("Failed to apply default image tag \"", request.image,
+                          "\": ", base::Message(name.status())),
                    "InspectFailed");
   if (request.policy != "Always") {
     Status status = co_await Inspect(*name);
@@ -168,7 +168,8 @@ Task<ImageResult> ImagePuller::PullAndInspect(Request request, std::string image
   std::vector<rt::AuthConfig> auths;
   if (request.credentials) {
     auto found = request.credentials(ParseImageRef(image)->FullName());
-    if (!found.ok()) co_return PullFailed(request.image, std::string(base::Message(found.status())));
+    if (!found.ok())
+      co_return PullFailed(request.image, std::string(base::Message(found.status())));
     auths = *std::move(found);
   }
   if (request.on_pulling) request.on_pulling();
@@ -279,8 +280,10 @@ Task<std::unique_ptr<ImagePuller::Turn>> ImagePuller::WaitForTurn() {
     bool taken = false;
     ~Place() {
       if (taken) return;
-      if (given.done()) owner->GiveBackTurn();
-      else owner->waiting_.erase(it);
+      if (given.done())
+        owner->GiveBackTurn();
+      else
+        owner->waiting_.erase(it);
     }
   };
   base::OneShot<bool> given;

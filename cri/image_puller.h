@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes images present: presence checks, pulls with the right credentials, limits on both. What to do
-// after a failure (back-off) is the caller's.
+// Makes images present: presence checks, pulls with the right credentials, limits on both. What to
+// do after a failure (back-off) is the caller's.
 //
-// Loop only. Requests for the same thing at the same time share one call: a burst of pods of one image
-// asks the runtime once. A cancelled request takes its call with it, unless others wait for it: then
-// one of them makes the call again.
+// Loop only. Requests for the same thing at the same time share one call: a burst of pods of one
+// image asks the runtime once. A cancelled request takes its call with it, unless others wait for
+// it: then one of them makes the call again.
 #pragma once
 
 #include <cstdint>
@@ -24,30 +24,30 @@
 namespace keelson::cri {
 
 struct ImagePullOptions {
-  bool serialize = true;   // serializeImagePulls: one pull at a time
-  int max_parallel = 0;    // maxParallelImagePulls, when not serialized; 0: no limit
-  double qps = 5;          // registryPullQPS; 0: no limit
-  int burst = 10;          // registryBurst
+  bool serialize = true;  // serializeImagePulls: one pull at a time
+  int max_parallel = 0;   // maxParallelImagePulls, when not serialized; 0: no limit
+  double qps = 5;         // registryPullQPS; 0: no limit
+  int burst = 10;         // registryBurst
   // How long a presence check's "yes" is believed. Within it a removal by others is not seen; then
   // CreateContainer fails with NotFound, Forget() is called and the next request asks again.
   base::Nanos presence_ttl = std::chrono::seconds(5);
 };
 
 struct PulledImage {
-  std::string ref;      // the id to create containers from
+  std::string ref;  // the id to create containers from
   ImageUser user;
-  uint64_t size = 0;    // bytes, as the runtime counts them
-  bool pulled = false;  // false: it was there
+  uint64_t size = 0;         // bytes, as the runtime counts them
+  bool pulled = false;       // false: it was there
   base::Nanos pull_time{};   // of the pull alone
   base::Nanos total_time{};  // with waiting for its turn
 };
 
 // Upstream's words for a request that failed.
 struct ImageFailure {
-  std::string reason;   // Waiting: ErrImagePull, ErrImageNeverPull, InvalidImageName, ImageInspectError,
-                        // RegistryUnavailable, SignatureValidationFailed
-  std::string message;  // Waiting
-  std::string event_reason;   // of the Warning event: Failed, InspectFailed, ErrImageNeverPull
+  std::string reason;  // Waiting: ErrImagePull, ErrImageNeverPull, InvalidImageName,
+                       // ImageInspectError, RegistryUnavailable, SignatureValidationFailed
+  std::string message;       // Waiting
+  std::string event_reason;  // of the Warning event: Failed, InspectFailed, ErrImageNeverPull
   std::string event_message;
   bool pull_failed = false;  // a pull was tried: counts for the back-off
 };
@@ -63,11 +63,12 @@ class ImagePuller {
   ImagePuller(base::Loop& loop, Runtime& runtime, ImagePullOptions options);
 
   struct Request {
-    std::string image;   // as in the spec
-    std::string policy;  // Always, IfNotPresent, Never
+    std::string image;                                            // as in the spec
+    std::string policy;                                           // Always, IfNotPresent, Never
     google::protobuf::Map<std::string, std::string> annotations;  // of the pod
     rt::PodSandboxConfig sandbox;
-    // Credentials to try, in order, for "registry/repository"; asked only before a pull. Empty: none.
+    // Credentials to try, in order, for "registry/repository"; asked only before a pull. Empty:
+    // none.
     std::function<absl::StatusOr<std::vector<rt::AuthConfig>>(const std::string& repository)>
         credentials;
     std::function<void()> on_pulling;  // when a pull is due: the Pulling event

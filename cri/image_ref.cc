@@ -138,8 +138,8 @@ absl::StatusOr<ImageRef> ParseImageRef(std::string_view image) {
   }
   if (!IsRegistry(registry) || !IsRepository(rest)) return Bad(image, kBadFormat);
   if (rest.size() > kMaxRepository)
-    return Bad(image, StrCat("repository name must not be more than ", kMaxRepository,
-                             " characters"));
+    return Bad(image,
+               StrCat("repository name must not be more than ", kMaxRepository, " characters"));
   ref.registry = std::move(registry);
   ref.repository = std::move(rest);
   if (ref.tag.empty() && ref.digest.empty()) ref.tag = "latest";

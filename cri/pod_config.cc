@@ -22,7 +22,7 @@ rt::Protocol ProtocolOf(const std::string& name) {
 // A port named twice in one container counts once; without a name, all its parts are its name.
 std::string PortKey(const v1::ContainerPort& port) {
   if (!port.name().empty()) return port.name();
-  const std::string_view family = port.hostip().empty() ? "any"
+  const std::string_view family = port.hostip().empty()                          ? "any"
                                   : port.hostip().find(':') != std::string::npos ? "v6"
                                                                                  : "v4";
   return StrCat(family, "-", port.protocol(), "-", port.hostip(), ":", port.containerport(), ":",
@@ -71,8 +71,8 @@ absl::StatusOr<bool> RecursiveReadOnly(const v1::VolumeMount& mount, bool suppor
                                     mount.name(), "\" requested recursive read-only mode, but it ");
   if (!mount.readonly()) return absl::InvalidArgumentError(StrCat(volume, "is not read-only"));
   if (!mount.mountpropagation().empty() && mount.mountpropagation() != "None")
-    return absl::InvalidArgumentError(StrCat(volume, "is not compatible with propagation \"",
-                                             mount.mountpropagation(), "\""));
+    return absl::InvalidArgumentError(
+        StrCat(volume, "is not compatible with propagation \"", mount.mountpropagation(), "\""));
   if (mode == "IfPossible") return supported;
   if (mode != "Enabled")
     return absl::InvalidArgumentError(StrCat("unknown recursive read-only mode \"", mode, "\""));
@@ -247,11 +247,10 @@ absl::StatusOr<rt::ContainerConfig> MakeContainerConfig(const v1::Pod& pod,
   config.set_log_path(ContainerLogPath(container.name(), inputs.restart_count));
   if (auto status = AddMounts(container, inputs, &config); !status.ok()) return status;
   for (const rt::Device& device : inputs.extra.devices) *config.add_devices() = device;
-  for (const std::string& name : inputs.extra.cdi_devices)
-    config.add_cdi_devices()->set_name(name);
+  for (const std::string& name : inputs.extra.cdi_devices) config.add_cdi_devices()->set_name(name);
 
-  auto context = ContainerSecurity(pod, container, inputs.image_user, inputs.target_container,
-                                   security);
+  auto context =
+      ContainerSecurity(pod, container, inputs.image_user, inputs.target_container, security);
   if (!context.ok()) return context.status();
   *config.mutable_linux()->mutable_security_context() = *std::move(context);
   auto resources = ContainerResources(pod, container, inputs.resources, node);

@@ -35,8 +35,8 @@ absl::StatusOr<rt::PodSandboxConfig> MakeSandboxConfig(const v1::Pod& pod,
 
 // One volume of the pod, ready on this host.
 struct HostVolume {
-  std::string host_path{};    // unused for images
-  bool read_only = false;     // whatever the mount says
+  std::string host_path{};  // unused for images
+  bool read_only = false;   // whatever the mount says
   bool selinux_relabel = false;
   std::optional<rt::ImageSpec> image{};  // an image volume: the runtime mounts it
 };
@@ -53,14 +53,14 @@ struct ContainerInputs {
   uint32_t restart_count = 0;
   std::string image_ref;  // what the image's presence check or pull returned
   ImageUser image_user;
-  std::vector<EnvVar> env;                     // MakeEnvironment()
-  std::map<std::string, HostVolume> volumes;   // by volume name
-  std::map<int, std::string> sub_paths;        // index in volumeMounts -> host path, for those that
-                                               // have a sub path and are not images
-  std::string etc_hosts;         // host path of the managed file; empty: not mounted
-  std::string termination_log;   // host path; empty: not mounted
-  bool recursive_read_only = false;  // the runtime handler can
-  std::string target_container;  // of an ephemeral container: runtime id
+  std::vector<EnvVar> env;                    // MakeEnvironment()
+  std::map<std::string, HostVolume> volumes;  // by volume name
+  std::map<int, std::string> sub_paths;       // index in volumeMounts -> host path, for those that
+                                              // have a sub path and are not images
+  std::string etc_hosts;                      // host path of the managed file; empty: not mounted
+  std::string termination_log;                // host path; empty: not mounted
+  bool recursive_read_only = false;           // the runtime handler can
+  std::string target_container;               // of an ephemeral container: runtime id
   ContainerResourceInputs resources;
   ExtraDevices extra;
 };

@@ -153,8 +153,9 @@ void SetSwap(int64_t request, int64_t limit, const ContainerResourceInputs& inpu
     return;
   }
   int64_t swap = 0;
-  const bool may = node.limited_swap && !inputs.critical_pod && inputs.qos == QosClass::kBurstable &&
-                   request != limit && node.memory > 0 && request <= node.memory;
+  const bool may = node.limited_swap && !inputs.critical_pod &&
+                   inputs.qos == QosClass::kBurstable && request != limit && node.memory > 0 &&
+                   request <= node.memory;
   if (may)
     swap = static_cast<int64_t>(static_cast<double>(request) / static_cast<double>(node.memory) *
                                 static_cast<double>(node.swap));
@@ -174,8 +175,8 @@ void SetMemoryQos(int64_t request, int64_t limit, QosClass qos, const NodeResour
   }
   const int64_t ceiling = limit != 0 ? limit : node.allocatable_memory;
   if (request == limit || ceiling <= 0) return;
-  const double wanted = static_cast<double>(request) + static_cast<double>(ceiling - request) *
-                                                           node.memory_throttling_factor;
+  const double wanted = static_cast<double>(request) +
+                        static_cast<double>(ceiling - request) * node.memory_throttling_factor;
   const auto pages = std::floor(wanted / static_cast<double>(node.page_size));
   const int64_t high = static_cast<int64_t>(pages) * node.page_size;
   if (high > request) unified["memory.high"] = StrCat(high);
@@ -273,20 +274,19 @@ absl::StatusOr<int64_t> OomScoreAdj(const v1::Pod& pod, const v1::Container& con
   // What the pod asks for beyond its containers is shared out equally (KEP-2837).
   auto whole = Amount(pod.spec().resources().requests(), "memory");
   if (!whole.ok()) return whole.status();
-  const int64_t extra =
-      whole->named && containers > 0 ? std::max<int64_t>(whole->value - named.value, 0) / containers
-                                     : 0;
+  const int64_t extra = whole->named && containers > 0
+                            ? std::max<int64_t>(whole->value - named.value, 0) / containers
+                            : 0;
   const auto score = [&](int64_t bytes) {
     const double share =
         node_memory > 0 ? static_cast<double>(bytes) / static_cast<double>(node_memory) : 0;
     return 1000 - static_cast<int64_t>(1000 * std::min(share, 2.0));
   };
   int64_t result = score(AddSaturated(request->value, extra));
-  const bool sidecar = IsSidecar(container) && std::any_of(pod.spec().initcontainers().begin(),
-                                                           pod.spec().initcontainers().end(),
-                                                           [&](const v1::Container& c) {
-                                                             return c.name() == container.name();
-                                                           });
+  const bool sidecar =
+      IsSidecar(container) &&
+      std::any_of(pod.spec().initcontainers().begin(), pod.spec().initcontainers().end(),
+                  [&](const v1::Container& c) { return c.name() == container.name(); });
   if (sidecar) result = std::min(result, score(AddSaturated(least, extra)));
   return std::clamp(result, 1000 + kGuaranteedOomScore, kBestEffortOomScore - 1);
 }

@@ -36,8 +36,8 @@ grpc::ChannelArguments ChannelArgs() {
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 3000);
   args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // the limit of one attempt to connect
-  // What a call over a local socket never needs: retries and service configuration, bandwidth probes,
-  // channel statistics. Each costs memory or wake-ups.
+  // What a call over a local socket never needs: retries and service configuration, bandwidth
+  // probes, channel statistics. Each costs memory or wake-ups.
   args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   args.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
@@ -107,8 +107,10 @@ class CancelOnUnwind {
 
 absl::StatusOr<std::string> GrpcTarget(const std::string& endpoint) {
   std::string_view path = endpoint;
-  if (path.starts_with("unix://")) path.remove_prefix(7);
-  else if (path.starts_with("unix:")) path.remove_prefix(5);
+  if (path.starts_with("unix://"))
+    path.remove_prefix(7);
+  else if (path.starts_with("unix:"))
+    path.remove_prefix(5);
   if (!path.starts_with('/'))
     return absl::InvalidArgumentError(base::StrCat(
         "runtime endpoint \"", endpoint, "\": give a unix socket, such as unix:///run/x.sock"));
@@ -179,17 +181,16 @@ struct RpcChannel::Core : std::enable_shared_from_this<Core> {
 };
 
 RpcPoller::RpcPoller() : state_(std::make_unique<State>()) {
-  // Keeps gRPC's globals to the end of the process: taking them down waits up to 10 s for the thread
-  // that finished the last large write.
+  // Keeps gRPC's globals to the end of the process: taking them down waits up to 10 s for the
+  // thread that finished the last large write.
   grpc_init();
   state_->thread = std::make_unique<base::Thread>("grpc-poll", [queue = &state_->queue] {
     void* tag = nullptr;
     bool ok = false;
     while (queue->Next(&tag, &ok))
-      RpcChannel::Core::Complete(
-          std::unique_ptr<RpcChannel::Core::Completion>(
-              static_cast<RpcChannel::Core::Completion*>(tag)),
-          ok);
+      RpcChannel::Core::Complete(std::unique_ptr<RpcChannel::Core::Completion>(
+                                     static_cast<RpcChannel::Core::Completion*>(tag)),
+                                 ok);
   });
 }
 

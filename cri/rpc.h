@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // gRPC calls as coroutines: the only file pair that knows gRPC.
 //
-// Loop only; completions are posted onto the loop by the poller's thread. A call whose awaiting task is
-// cancelled is cancelled at the server too, and stays in InFlightCalls() until gRPC has let go of it.
+// Loop only; completions are posted onto the loop by the poller's thread. A call whose awaiting
+// task is cancelled is cancelled at the server too, and stays in InFlightCalls() until gRPC has let
+// go of it.
 #pragma once
 
 #include <functional>
@@ -35,18 +36,19 @@ struct InFlight {
 };
 
 struct CallOptions {
-  const char* service = nullptr;  // "runtime.v1.RuntimeService"; a literal
-  const char* method = nullptr;   // "StopContainer"; a literal
-  std::string object;             // of the error text and of InFlight
-  base::Nanos timeout{};          // zero: none
+  const char* service = nullptr;     // "runtime.v1.RuntimeService"; a literal
+  const char* method = nullptr;      // "StopContainer"; a literal
+  std::string object;                // of the error text and of InFlight
+  base::Nanos timeout{};             // zero: none
   bool wait_for_connection = false;  // wait for a server that is not there, instead of Unavailable
 };
 
 // A path or unix:// URL as gRPC's target; InvalidArgument for anything but a unix socket.
 absl::StatusOr<std::string> GrpcTarget(const std::string& endpoint);
 
-// The thread that waits for gRPC's completions and posts them onto loops. It sleeps until there is one;
-// gRPC 1.51's callback interface would poll each second and be deaf for 100 ms after every time.
+// The thread that waits for gRPC's completions and posts them onto loops. It sleeps until there is
+// one; gRPC 1.51's callback interface would poll each second and be deaf for 100 ms after every
+// time.
 class RpcPoller {
  public:
   RpcPoller();
@@ -61,10 +63,9 @@ class RpcPoller {
   std::unique_ptr<State> state_;
 };
 
-// One connection to one socket, made when first needed and again after each loss: at once, then after
-// 100 ms doubling to 3 s.
-// The destructor REQUIRES that no task awaits a call; it cancels what is in flight and waits (for
-// milliseconds) until gRPC has let go.
+// One connection to one socket, made when first needed and again after each loss: at once, then
+// after 100 ms doubling to 3 s. The destructor REQUIRES that no task awaits a call; it cancels what
+// is in flight and waits (for milliseconds) until gRPC has let go.
 class RpcChannel {
  public:
   static absl::StatusOr<std::unique_ptr<RpcChannel>> Make(base::Loop& loop,
@@ -79,10 +80,10 @@ class RpcChannel {
   base::Task<absl::Status> Unary(CallOptions options, std::shared_ptr<const MessageLite> request,
                                  std::shared_ptr<MessageLite> response);
 
-  // One request, many messages: `on_message` runs for each, after which `message` is used for the next
-  // one. `on_open` runs once, when the server has answered `fence` (any call without side effect) sent
-  // after the stream's request: servers send no headers before the first message, and this is the
-  // earliest proof that they have seen the request. Returns the end of the stream.
+  // One request, many messages: `on_message` runs for each, after which `message` is used for the
+  // next one. `on_open` runs once, when the server has answered `fence` (any call without side
+  // effect) sent after the stream's request: servers send no headers before the first message, and
+  // this is the earliest proof that they have seen the request. Returns the end of the stream.
   struct Stream {
     CallOptions options;
     std::shared_ptr<const MessageLite> request;

@@ -13,10 +13,10 @@ using base::StrCat;
 namespace {
 
 constexpr const char* kMaskedPaths[] = {
-    "/proc/asound",     "/proc/acpi",          "/proc/interrupts",
-    "/proc/kcore",      "/proc/keys",          "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats",   "/proc/sched_debug",
-    "/proc/scsi",       "/sys/firmware",       "/sys/devices/virtual/powercap"};
+    "/proc/asound",     "/proc/acpi",        "/proc/interrupts",
+    "/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
+    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+    "/proc/scsi",       "/sys/firmware",     "/sys/devices/virtual/powercap"};
 constexpr const char* kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                           "/proc/sysrq-trigger"};
 
@@ -67,8 +67,8 @@ absl::StatusOr<rt::SecurityProfile> Seccomp(const v1::Pod& pod, const v1::Contai
     return absl::InvalidArgumentError(
         "localhostProfile must be set if seccompProfile type is Localhost.");
   if (StrCat("/", wanted->localhostprofile(), "/").find("/../") != std::string::npos)
-    return absl::InvalidArgumentError(StrCat("seccomp localhostProfile \"",
-                                             wanted->localhostprofile(), "\": must not contain '..'"));
+    return absl::InvalidArgumentError(StrCat(
+        "seccomp localhostProfile \"", wanted->localhostprofile(), "\": must not contain '..'"));
   return Profile(rt::SecurityProfile::Localhost,
                  base::JoinPath(context.seccomp_root, wanted->localhostprofile()));
 }
@@ -138,8 +138,8 @@ absl::StatusOr<rt::SupplementalGroupsPolicy> GroupsPolicy(const v1::PodSecurityC
   if (!context.has_supplementalgroupspolicy()) return rt::Merge;
   if (context.supplementalgroupspolicy() == "Merge") return rt::Merge;
   if (context.supplementalgroupspolicy() == "Strict") return rt::Strict;
-  return absl::InvalidArgumentError(StrCat("unsupported supplementalGroupsPolicy: ",
-                                           context.supplementalgroupspolicy()));
+  return absl::InvalidArgumentError(
+      StrCat("unsupported supplementalGroupsPolicy: ", context.supplementalgroupspolicy()));
 }
 
 absl::Status CheckNonRoot(const v1::Pod& pod, const v1::Container& container,

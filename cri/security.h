@@ -25,10 +25,11 @@ struct UserNamespaceIds {
 
 struct SecurityContext {
   std::string seccomp_root = "/var/lib/kubelet/seccomp";
-  bool seccomp_default = false;                // RuntimeDefault instead of Unconfined
-  std::vector<int64_t> volume_groups;          // pv.beta.kubernetes.io/gid of the pod's volumes
+  bool seccomp_default = false;                    // RuntimeDefault instead of Unconfined
+  std::vector<int64_t> volume_groups;              // pv.beta.kubernetes.io/gid of the pod's volumes
   std::optional<UserNamespaceIds> user_namespace;  // of a pod with hostUsers false
-  std::vector<std::string> masked_cpu_paths;   // existing /sys/devices/system/cpu/cpuN/thermal_throttle
+  std::vector<std::string>
+      masked_cpu_paths;  // existing /sys/devices/system/cpu/cpuN/thermal_throttle
 };
 
 // The user an image asks for.
@@ -39,8 +40,8 @@ struct ImageUser {
 // Of an image that names none: root.
 ImageUser ImageUserOf(const rt::Image& image);
 
-// FailedPrecondition when hostUsers is false and no ids are given: such a pod never runs as the host's
-// users.
+// FailedPrecondition when hostUsers is false and no ids are given: such a pod never runs as the
+// host's users.
 absl::StatusOr<rt::NamespaceOption> PodNamespaces(const v1::Pod& pod,
                                                   const SecurityContext& context);
 
@@ -48,8 +49,8 @@ absl::StatusOr<rt::LinuxSandboxSecurityContext> SandboxSecurity(const v1::Pod& p
                                                                 const SecurityContext& context);
 
 // `target_container` is the runtime's id of the container whose processes an ephemeral container
-// sees; empty for none. FailedPrecondition: runAsNonRoot does not hold. InvalidArgument: a profile or
-// policy that does not exist.
+// sees; empty for none. FailedPrecondition: runAsNonRoot does not hold. InvalidArgument: a profile
+// or policy that does not exist.
 absl::StatusOr<rt::LinuxContainerSecurityContext> ContainerSecurity(
     const v1::Pod& pod, const v1::Container& container, const ImageUser& image_user,
     const std::string& target_container, const SecurityContext& context);

@@ -79,8 +79,8 @@ class ContainerdTest : public testing::Test {
     const std::string yaml = base::StrCat(
         "metadata: {name: ", name, ", namespace: default, uid: u-", name,
         "}\nspec:\n  hostNetwork: true\n  dnsPolicy: Default\n  enableServiceLinks: true\n"
-        "  securityContext: {}\n  containers:\n  - name: c\n    image: ", image_, "\n    args: ",
-        args, "\n", more);
+        "  securityContext: {}\n  containers:\n  - name: c\n    image: ",
+        image_, "\n    args: ", args, "\n", more);
     auto status = proto::DecodeYaml(yaml, &pod_, {});
     ASSERT_TRUE(status.ok()) << status;
     SandboxInputs inputs;

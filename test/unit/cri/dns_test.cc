@@ -107,8 +107,10 @@ TEST_F(PodDnsTest, DnsConfigIsAddedOnce) {
 TEST_F(PodDnsTest, LimitsCutAndWarn) {
   std::string searches;
   for (int i = 0; i < 40; ++i) searches += "d" + std::to_string(i) + ".example, ";
-  Make("  dnsPolicy: None\n  dnsConfig:\n    nameservers: [1.1.1.1, 2.2.2.2, 3.3.3.3, 4.4.4.4]\n"
-       "    searches: [" + searches + std::string(254, 'x') + "]\n");
+  Make(
+      "  dnsPolicy: None\n  dnsConfig:\n    nameservers: [1.1.1.1, 2.2.2.2, 3.3.3.3, 4.4.4.4]\n"
+      "    searches: [" +
+      searches + std::string(254, 'x') + "]\n");
   EXPECT_THAT(servers_, ElementsAre("1.1.1.1", "2.2.2.2", "3.3.3.3"));
   EXPECT_THAT(searches_, SizeIs(32));
   ASSERT_THAT(dns_.warnings, SizeIs(2));
@@ -143,8 +145,8 @@ TEST(Hostname, FollowsTheSpec) {
     EXPECT_EQ(name->host, c.host);
     EXPECT_EQ(name->domain, c.domain);
   }
-  for (const char* bad : {"  hostname: a.b\n", "  hostname: -a\n", "  subdomain: UP\n",
-                          "  hostnameOverride: a..b\n"})
+  for (const char* bad :
+       {"  hostname: a.b\n", "  hostname: -a\n", "  subdomain: UP\n", "  hostnameOverride: a..b\n"})
     EXPECT_FALSE(MakePodHostname(PodWithSpec(bad), "cluster.local").ok()) << bad;
 }
 
@@ -163,8 +165,7 @@ TEST(Hostname, KernelGetsTheFullNameOnlyWhenAskedAndWhenItFits) {
 TEST(Hosts, FilesAreUpstreams) {
   const v1::Pod pod = PodWithSpec(
       "  hostAliases: [{ip: 10.1.1.1, hostnames: [a, b]}, {ip: 10.1.1.2, hostnames: [c]}]\n");
-  const std::string aliases =
-      "\n# Entries added by HostAliases.\n10.1.1.1\ta\tb\n10.1.1.2\tc\n";
+  const std::string aliases = "\n# Entries added by HostAliases.\n10.1.1.1\ta\tb\n10.1.1.2\tc\n";
   EXPECT_EQ(ManagedHosts(pod, {"web", ""}, {"10.88.0.2", "fd00::2"}),
             "# Kubernetes-managed hosts file.\n"
             "127.0.0.1\tlocalhost\n"
@@ -174,7 +175,8 @@ TEST(Hosts, FilesAreUpstreams) {
             "fe00::1\tip6-allnodes\n"
             "fe00::2\tip6-allrouters\n"
             "10.88.0.2\tweb\n"
-            "fd00::2\tweb\n" + aliases);
+            "fd00::2\tweb\n" +
+                aliases);
   EXPECT_THAT(ManagedHosts(pod, {"web", "s.d"}, {"10.88.0.2"}),
               testing::HasSubstr("10.88.0.2\tweb.s.d\tweb\n"));
   EXPECT_EQ(NodeHosts(pod, "127.0.0.1 localhost\n"),

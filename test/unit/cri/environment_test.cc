@@ -44,7 +44,8 @@ class EnvironmentTest : public testing::Test {
         "spec:\n  nodeName: n1\n  serviceAccountName: sa\n  enableServiceLinks: true\n"
         "  containers:\n"
         "  - name: other\n    resources: {limits: {cpu: 250m, memory: 1Gi}}\n"
-        "  - name: c\n    resources: {requests: {memory: 64Mi}}\n" + lines);
+        "  - name: c\n    resources: {requests: {memory: 64Mi}}\n" +
+        lines);
     return MakeEnvironment(pod, pod.spec().containers(1), context_);
   }
   std::string Error(const std::string& lines) {
@@ -56,7 +57,10 @@ class EnvironmentTest : public testing::Test {
 
 TEST_F(EnvironmentTest, LaterValuesWinAndReferencesLookBack) {
   EXPECT_THAT(Env(R"yaml(
-    envFrom: [{configMapRef: {name: conf}}, {secretRef: {name: keys}}, {prefix: P_, configMapRef: {name: conf}}]
+    envFrom:
+    - {configMapRef: {name: conf}}
+    - {secretRef: {name: keys}}
+    - {prefix: P_, configMapRef: {name: conf}}
     env:
     - {name: B, value: "$(A) $(LATER) $(P_K)"}
     - {name: LATER, value: x}
@@ -78,21 +82,15 @@ TEST_F(EnvironmentTest, DownwardApiTellsAboutThePod) {
   const struct {
     const char* path;
     const char* want;
-  } cases[] = {{"metadata.name", "web"},
-               {"metadata.namespace", "default"},
-               {"metadata.uid", "u1"},
-               {"metadata.labels['app']", "w"},
-               {"metadata.labels['none']", ""},
-               {"metadata.annotations['a/b']", "note"},
-               {"spec.nodeName", "n1"},
-               {"spec.serviceAccountName", "sa"},
-               {"status.hostIP", "192.0.2.1"},
-               {"status.hostIPs", "192.0.2.1,2001:db8::1"},
-               {"status.podIP", "10.88.0.2"},
-               {"status.podIPs", "10.88.0.2,fd00::2"}};
+  } cases[] = {{"metadata.name", "web"},        {"metadata.namespace", "default"},
+               {"metadata.uid", "u1"},          {"metadata.labels['app']", "w"},
+               {"metadata.labels['none']", ""}, {"metadata.annotations['a/b']", "note"},
+               {"spec.nodeName", "n1"},         {"spec.serviceAccountName", "sa"},
+               {"status.hostIP", "192.0.2.1"},  {"status.hostIPs", "192.0.2.1,2001:db8::1"},
+               {"status.podIP", "10.88.0.2"},   {"status.podIPs", "10.88.0.2,fd00::2"}};
   for (const auto& c : cases)
-    EXPECT_THAT(Env(base::StrCat("    env: [{name: V, valueFrom: {fieldRef: {fieldPath: \"",
-                                 c.path, "\"}}}]\n")),
+    EXPECT_THAT(Env(base::StrCat("    env: [{name: V, valueFrom: {fieldRef: {fieldPath: \"", c.path,
+                                 "\"}}}]\n")),
                 ElementsAre(base::StrCat("V=", c.want)));
   EXPECT_THAT(Error("    env: [{name: V, valueFrom: {fieldRef: {fieldPath: spec.nope}}}]\n"),
               HasSubstr("unsupported fieldPath: spec.nope"));
@@ -127,7 +125,9 @@ TEST_F(EnvironmentTest, ResourcesAreDividedAndRoundedUp) {
 
 TEST_F(EnvironmentTest, MissingObjectsFailUnlessOptional) {
   EXPECT_THAT(Env(R"(
-    envFrom: [{configMapRef: {name: nope, optional: true}}, {secretRef: {name: nope, optional: true}}]
+    envFrom:
+    - {configMapRef: {name: nope, optional: true}}
+    - {secretRef: {name: nope, optional: true}}
     env:
     - {name: A, valueFrom: {configMapKeyRef: {name: conf, key: A}}}
     - {name: B, valueFrom: {secretKeyRef: {name: keys, key: A}}}
@@ -135,8 +135,7 @@ TEST_F(EnvironmentTest, MissingObjectsFailUnlessOptional) {
     - {name: D, valueFrom: {secretKeyRef: {name: nope, key: A, optional: true}}}
 )"),
               ElementsAre("A=from-conf", "B=from-secret"));
-  EXPECT_EQ(Error("    envFrom: [{configMapRef: {name: nope}}]\n"),
-            "configmap \"nope\" not found");
+  EXPECT_EQ(Error("    envFrom: [{configMapRef: {name: nope}}]\n"), "configmap \"nope\" not found");
   EXPECT_EQ(Error("    env: [{name: C, valueFrom: {configMapKeyRef: {name: conf, key: none}}}]\n"),
             "couldn't find key none in ConfigMap default/conf");
   EXPECT_EQ(Error("    env: [{name: C, valueFrom: {secretKeyRef: {name: keys, key: none}}}]\n"),
@@ -159,9 +158,9 @@ TEST_F(EnvironmentTest, FileKeysComeFromTheirReader) {
 
 TEST_F(EnvironmentTest, ServiceLinksMustHaveBeenDefaulted) {
   const v1::Pod pod = PodWithSpec("  containers: [{name: c}]\n");
-  EXPECT_THAT(std::string(base::Message(
-                  MakeEnvironment(pod, pod.spec().containers(0), context_).status())),
-              HasSubstr("nil pod.spec.enableServiceLinks"));
+  EXPECT_THAT(
+      std::string(base::Message(MakeEnvironment(pod, pod.spec().containers(0), context_).status())),
+      HasSubstr("nil pod.spec.enableServiceLinks"));
 }
 
 TEST(FormatMap, EscapesAsGoQuotes) {

@@ -79,7 +79,8 @@ TEST_F(GrpcRuntimeTest, ErrorsKeepCodeAndNameTheCallAndTheRuntimesWords) {
   Serve();
   const auto broken = Run(Client().RunPodSandbox(Pod("broken"), "")).status();
   EXPECT_EQ(broken.code(), absl::StatusCode::kUnknown);
-  EXPECT_EQ(base::Message(broken), "CRI RunPodSandbox pod default/broken: failed to set up network");
+  EXPECT_EQ(base::Message(broken),
+            "CRI RunPodSandbox pod default/broken: failed to set up network");
   EXPECT_EQ(RuntimeMessage(broken), "failed to set up network");
   EXPECT_EQ(GrpcErrorText(broken), "rpc error: code = Unknown desc = failed to set up network");
   const auto gone = Run(Client().StopPodSandbox("0123456789abcdef"));
@@ -154,8 +155,7 @@ TEST_F(GrpcRuntimeTest, AnswerBeyondSixteenMegabytesIsRefused) {
   server_->listed_bytes = 15 << 20;
   EXPECT_TRUE(Run(Client().ListContainers({})).ok());
   server_->listed_bytes = 17 << 20;
-  EXPECT_EQ(Run(Client().ListContainers({})).status().code(),
-            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Run(Client().ListContainers({})).status().code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST_F(GrpcRuntimeTest, NoServerIsUnavailableAndReconnectIsQuick) {

@@ -80,8 +80,9 @@ class ImagePullerTest : public testing::Test {
     request.policy = std::move(policy);
     request.on_pulling = [this] { ++pulling_; };
     if (!users_.empty())
-      request.credentials = [this, users = users_](const std::string& repository)
-          -> absl::StatusOr<std::vector<rt::AuthConfig>> {
+      request.credentials =
+          [this, users = users_](
+              const std::string& repository) -> absl::StatusOr<std::vector<rt::AuthConfig>> {
         repository_ = repository;
         std::vector<rt::AuthConfig> auths;
         for (const std::string& user : users) auths.emplace_back().set_username(user);
@@ -124,8 +125,9 @@ TEST_F(ImagePullerTest, PresentImageIsUsed) {
   EXPECT_EQ(Image(i).ref, "id-busybox:latest");
   EXPECT_EQ(Image(i).user.uid, 7);
   EXPECT_FALSE(Image(i).pulled);
-  EXPECT_EQ(PulledMessage("busybox", Image(i)),
-            "Container image \"busybox\" already present on machine and can be accessed by the pod");
+  EXPECT_EQ(
+      PulledMessage("busybox", Image(i)),
+      "Container image \"busybox\" already present on machine and can be accessed by the pod");
   EXPECT_EQ(pulling_, 0);
 }
 
@@ -174,8 +176,9 @@ TEST_F(ImagePullerTest, AbsenceIsNotRemembered) {
   runtime_.present = {"a:v"};
   const size_t i = Ask("a:v", "Never");
   Run(1s);
-  EXPECT_EQ(Failure(0), "ErrImageNeverPull: Container image \"a:v\" is not present with pull "
-                        "policy of Never");
+  EXPECT_EQ(Failure(0),
+            "ErrImageNeverPull: Container image \"a:v\" is not present with pull "
+            "policy of Never");
   EXPECT_EQ(results_[0]->failure.event_reason, "ErrImageNeverPull");
   EXPECT_FALSE(results_[0]->failure.pull_failed);
   EXPECT_EQ(Image(i).ref, "id-a:v");
@@ -259,8 +262,7 @@ TEST_F(ImagePullerTest, RateIsLimited) {
   for (const char* image : {"a:v", "b:v", "c:v"}) Ask(image);
   Run(100ms);
   EXPECT_EQ(Failure(2), "ErrImagePull: pull QPS exceeded");
-  EXPECT_EQ(results_[2]->failure.event_message,
-            "Failed to pull image \"c:v\": pull QPS exceeded");
+  EXPECT_EQ(results_[2]->failure.event_message, "Failed to pull image \"c:v\": pull QPS exceeded");
   Run(1s);
   const size_t later = Ask("d:v");
   Run(1min);
@@ -311,14 +313,16 @@ TEST_F(ImagePullerTest, FailuresHaveUpstreamsReasons) {
   runtime_.status_error = CallError(absl::StatusCode::kInternal, "ImageStatus image a:v", "bad db");
   size_t i = Ask("a:v");
   Run(1min);
-  EXPECT_EQ(Failure(i), "ImageInspectError: Failed to inspect image \"a:v\": rpc error: code = "
-                        "Internal desc = bad db");
+  EXPECT_EQ(Failure(i),
+            "ImageInspectError: Failed to inspect image \"a:v\": rpc error: code = "
+            "Internal desc = bad db");
   EXPECT_EQ(results_[i]->failure.event_reason, "InspectFailed");
   i = Ask("A b");
   Run(1min);
-  EXPECT_EQ(Failure(i), "InvalidImageName: Failed to apply default image tag \"A b\": couldn't "
-                        "parse image name \"A b\": invalid reference format: repository name "
-                        "(library/A b) must be lowercase");
+  EXPECT_EQ(Failure(i),
+            "InvalidImageName: Failed to apply default image tag \"A b\": couldn't "
+            "parse image name \"A b\": invalid reference format: repository name "
+            "(library/A b) must be lowercase");
 }
 
 TEST_F(ImagePullerTest, RemovalDuringACheckIsNotMissed) {

@@ -124,20 +124,20 @@ TEST_F(ResourcesTest, MemoryQosThrottlesBeforeTheLimit) {
   EXPECT_EQ(Unified(pod, "memory.low"), base::StrCat(kGi));
   inputs_.qos = QosClass::kGuaranteed;
   EXPECT_EQ(Unified(pod, "memory.min"), base::StrCat(kGi));
-  EXPECT_EQ(Unified(PodWithResources("{requests: {memory: 1Gi}, limits: {memory: 1Gi}}"),
-                    "memory.high"),
-            "");
+  EXPECT_EQ(
+      Unified(PodWithResources("{requests: {memory: 1Gi}, limits: {memory: 1Gi}}"), "memory.high"),
+      "");
 }
 
 TEST_F(ResourcesTest, BrokenQuantityIsAnError) {
-  EXPECT_FALSE(ContainerResources(PodWithSpec("  containers: [{name: c}]\n"),
-                                  [] {
-                                    v1::Container c;
-                                    (*c.mutable_resources()->mutable_limits())["cpu"].set_string(
-                                        "lots");
-                                    return c;
-                                  }(),
-                                  inputs_, node_)
+  EXPECT_FALSE(ContainerResources(
+                   PodWithSpec("  containers: [{name: c}]\n"),
+                   [] {
+                     v1::Container c;
+                     (*c.mutable_resources()->mutable_limits())["cpu"].set_string("lots");
+                     return c;
+                   }(),
+                   inputs_, node_)
                    .ok());
 }
 
@@ -155,9 +155,9 @@ TEST(PodTotals, InitContainersAndSidecarsCountAsTheyRun) {
   EXPECT_EQ(PodRequest(pod, "cpu")->value, 1100);  // i1 beside s1
   EXPECT_EQ(PodLimit(pod, "memory")->value, 128 * kMi);
   EXPECT_FALSE(PodLimit(pod, "cpu")->named);
-  EXPECT_EQ(PodRequest(PodWithResources("{requests: {cpu: 1}}", "{requests: {cpu: 3}}"),
-                       "cpu")->value,
-            3000);
+  EXPECT_EQ(
+      PodRequest(PodWithResources("{requests: {cpu: 1}}", "{requests: {cpu: 3}}"), "cpu")->value,
+      3000);
 }
 
 TEST(OomScore, FollowsTheTable) {
@@ -179,7 +179,9 @@ TEST(OomScore, FollowsTheTable) {
   EXPECT_EQ(burstable("400Gi"), 3);
   const auto pod = PodWithSpec(R"(
   initContainers: [{name: s, restartPolicy: Always, resources: {requests: {memory: 64Mi}}}]
-  containers: [{name: a, resources: {requests: {memory: 1Gi}}}, {name: b, resources: {requests: {memory: 2Gi}}}]
+  containers:
+  - {name: a, resources: {requests: {memory: 1Gi}}}
+  - {name: b, resources: {requests: {memory: 2Gi}}}
 )");
   EXPECT_EQ(score(pod, pod.spec().initcontainers(0), QosClass::kBurstable), 750);
 }
@@ -216,9 +218,17 @@ class ConfigTest : public testing::Test {
 
 TEST_F(ConfigTest, SandboxTellsAllAboutThePod) {
   v1::Pod pod = PodOf(R"(
-metadata: {name: web, namespace: default, uid: u1, labels: {app: w}, annotations: {kubernetes.io/config.source: file}}
+metadata:
+  name: web
+  namespace: default
+  uid: u1
+  labels: {app: w}
+  annotations: {kubernetes.io/config.source: file}
 spec:
-  securityContext: {sysctls: [{name: net/ipv4/conf/eth0.1/forwarding, value: "1"}, {name: kernel.shm_rmid_forced, value: "0"}]}
+  securityContext:
+    sysctls:
+    - {name: net/ipv4/conf/eth0.1/forwarding, value: "1"}
+    - {name: kernel.shm_rmid_forced, value: "0"}
   overhead: {cpu: 250m, memory: 64Mi}
   initContainers: [{name: i, ports: [{containerPort: 1}]}]
   containers:
@@ -323,9 +333,10 @@ TEST_F(ConfigTest, MountsComeInOrder) {
 TEST_F(ConfigTest, ContainersOwnHostsFileWins) {
   inputs_.volumes = {{"h", {"/vol/h"}}};
   inputs_.etc_hosts = "/pods/u1/etc-hosts";
-  EXPECT_THAT(Mounts(Make(PodWithSpec(
-                  "  containers: [{name: c, volumeMounts: [{name: h, mountPath: /etc/hosts}]}]\n"))),
-              ElementsAre("/vol/h /etc/hosts 0"));
+  EXPECT_THAT(
+      Mounts(Make(PodWithSpec(
+          "  containers: [{name: c, volumeMounts: [{name: h, mountPath: /etc/hosts}]}]\n"))),
+      ElementsAre("/vol/h /etc/hosts 0"));
 }
 
 TEST_F(ConfigTest, ImageVolumesAreLeftToTheRuntime) {
@@ -345,9 +356,9 @@ TEST_F(ConfigTest, PodsWithOwnUsersMapEveryMount) {
   security_.user_namespace = {{65536, 65536}};
   inputs_.volumes = {{"data", {"/vol/data"}}};
   inputs_.etc_hosts = "/h";
-  const auto config = Make(PodWithSpec(
-      "  hostUsers: false\n"
-      "  containers: [{name: c, volumeMounts: [{name: data, mountPath: /d}]}]\n"));
+  const auto config =
+      Make(PodWithSpec("  hostUsers: false\n"
+                       "  containers: [{name: c, volumeMounts: [{name: data, mountPath: /d}]}]\n"));
   ASSERT_EQ(config.mounts_size(), 2);
   for (const auto& mount : config.mounts()) {
     EXPECT_EQ(mount.uidmappings(0).host_id(), 65536u);
@@ -377,8 +388,7 @@ TEST_F(ConfigTest, MountsThatCannotBeMadeSayWhy) {
             "error SubPath `/abs` must not be an absolute path");
   EXPECT_EQ(MountError("{name: v, mountPath: /m, subPath: a/../../b}"),
             "unable to provision SubPath `a/../../b`: must not contain '..'");
-  EXPECT_EQ(MountError("{name: v, mountPath: /m, subPathExpr: $(NOPE)}"),
-            "missing value for NOPE");
+  EXPECT_EQ(MountError("{name: v, mountPath: /m, subPathExpr: $(NOPE)}"), "missing value for NOPE");
   EXPECT_EQ(MountError("{name: v, mountPath: /m, subPath: ok}"),
             "failed to prepare subPath for volumeMount \"v\" of container \"c\"");
   EXPECT_EQ(MountError("{name: v, mountPath: /m, mountPropagation: Odd}"),

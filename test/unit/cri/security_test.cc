@@ -18,9 +18,9 @@ class SecurityTest : public testing::Test {
   // A pod with these securityContexts, in flow style, and other lines of the spec.
   v1::Pod Pod(const std::string& pod_context, const std::string& container_context,
               const std::string& more = "") {
-    return PodWithSpec(base::StrCat("  securityContext: ", pod_context,
-                                    "\n  containers: [{name: c, securityContext: ",
-                                    container_context, "}]\n", more));
+    return PodWithSpec(base::StrCat(
+        "  securityContext: ", pod_context,
+        "\n  containers: [{name: c, securityContext: ", container_context, "}]\n", more));
   }
   rt::LinuxContainerSecurityContext Container(const v1::Pod& pod) {
     auto out = Try(pod);
@@ -30,9 +30,7 @@ class SecurityTest : public testing::Test {
   absl::StatusOr<rt::LinuxContainerSecurityContext> Try(const v1::Pod& pod) {
     return ContainerSecurity(pod, pod.spec().containers(0), image_, target_, context_);
   }
-  std::string Error(const v1::Pod& pod) {
-    return std::string(base::Message(Try(pod).status()));
-  }
+  std::string Error(const v1::Pod& pod) { return std::string(base::Message(Try(pod).status())); }
 
   SecurityContext context_;
   ImageUser image_{0, ""};
@@ -59,8 +57,10 @@ TEST_F(SecurityTest, NonRootIsCheckedBeforeAnythingRuns) {
   const auto pod = Pod("{runAsNonRoot: true}", "{}");
   EXPECT_EQ(Error(pod), "container has runAsNonRoot and image will run as root " + who);
   image_ = {std::nullopt, "www"};
-  EXPECT_EQ(Error(pod), "container has runAsNonRoot and image has non-numeric user (www), cannot "
-                        "verify user is non-root " + who);
+  EXPECT_EQ(Error(pod),
+            "container has runAsNonRoot and image has non-numeric user (www), cannot "
+            "verify user is non-root " +
+                who);
   image_ = {1001, ""};
   EXPECT_TRUE(Try(pod).ok());
   EXPECT_EQ(Error(Pod("{runAsNonRoot: true, runAsUser: 0}", "{}")),
@@ -87,8 +87,8 @@ TEST_F(SecurityTest, SwitchesArePassedOn) {
 }
 
 TEST_F(SecurityTest, SELinuxOptionsOfTheContainerReplaceThePods) {
-  auto out = Container(Pod("{seLinuxOptions: {level: s0, role: r}}",
-                           "{seLinuxOptions: {type: t}}"));
+  auto out =
+      Container(Pod("{seLinuxOptions: {level: s0, role: r}}", "{seLinuxOptions: {type: t}}"));
   EXPECT_EQ(out.selinux_options().type(), "t");
   EXPECT_EQ(out.selinux_options().level(), "");
   EXPECT_EQ(Container(Pod("{seLinuxOptions: {level: s0}}", "{}")).selinux_options().level(), "s0");
@@ -96,8 +96,8 @@ TEST_F(SecurityTest, SELinuxOptionsOfTheContainerReplaceThePods) {
 
 TEST_F(SecurityTest, GroupsInOrder) {
   context_.volume_groups = {99};
-  const auto pod = Pod("{fsGroup: 5, supplementalGroups: [7, 8], supplementalGroupsPolicy: Strict}",
-                       "{}");
+  const auto pod =
+      Pod("{fsGroup: 5, supplementalGroups: [7, 8], supplementalGroupsPolicy: Strict}", "{}");
   EXPECT_THAT(Container(pod).supplemental_groups(), ElementsAre(5, 7, 8, 99));
   EXPECT_EQ(Container(pod).supplemental_groups_policy(), rt::Strict);
   auto sandbox = *SandboxSecurity(pod, context_);
@@ -140,12 +140,16 @@ TEST_F(SecurityTest, AppArmorFollowsContainerAnnotationPod) {
   EXPECT_FALSE(Container(Pod("{}", "{}")).has_apparmor());
   v1::Pod pod = Pod("{appArmorProfile: {type: RuntimeDefault}}", "{}");
   EXPECT_EQ(Container(pod).apparmor().profile_type(), rt::SecurityProfile::RuntimeDefault);
-  (*pod.mutable_metadata()->mutable_annotations())
-      ["container.apparmor.security.beta.kubernetes.io/c"] = "localhost/prof";
+  (*pod.mutable_metadata()
+        ->mutable_annotations())["container.apparmor.security.beta.kubernetes.io/c"] =
+      "localhost/prof";
   auto out = Container(pod);
   EXPECT_EQ(out.apparmor().profile_type(), rt::SecurityProfile::Localhost);
   EXPECT_EQ(out.apparmor().localhost_ref(), "prof");
-  pod.mutable_spec()->mutable_containers(0)->mutable_securitycontext()->mutable_apparmorprofile()
+  pod.mutable_spec()
+      ->mutable_containers(0)
+      ->mutable_securitycontext()
+      ->mutable_apparmorprofile()
       ->set_type("Unconfined");
   EXPECT_EQ(Container(pod).apparmor().profile_type(), rt::SecurityProfile::Unconfined);
   EXPECT_EQ(Error(Pod("{}", "{appArmorProfile: {type: Localhost}}")),

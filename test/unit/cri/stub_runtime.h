@@ -40,8 +40,7 @@ class StubRuntime : public Runtime {
   Reply<rt::ListContainersResponse> ListContainers(rt::ContainerFilter) override {
     return No<rt::ListContainersResponse>();
   }
-  base::Task<absl::Status> UpdateContainerResources(
-      rt::UpdateContainerResourcesRequest) override {
+  base::Task<absl::Status> UpdateContainerResources(rt::UpdateContainerResourcesRequest) override {
     return No();
   }
   base::Task<absl::Status> ReopenContainerLog(std::string) override { return No(); }
@@ -50,9 +49,7 @@ class StubRuntime : public Runtime {
     return No<rt::ExecSyncResponse>();
   }
   Reply<rt::ExecResponse> Exec(rt::ExecRequest) override { return No<rt::ExecResponse>(); }
-  Reply<rt::AttachResponse> Attach(rt::AttachRequest) override {
-    return No<rt::AttachResponse>();
-  }
+  Reply<rt::AttachResponse> Attach(rt::AttachRequest) override { return No<rt::AttachResponse>(); }
   Reply<rt::PortForwardResponse> PortForward(rt::PortForwardRequest) override {
     return No<rt::PortForwardResponse>();
   }
@@ -68,8 +65,7 @@ class StubRuntime : public Runtime {
   Reply<rt::ListContainerStatsResponse> ListContainerStats(rt::ContainerStatsFilter) override {
     return No<rt::ListContainerStatsResponse>();
   }
-  Reply<rt::ListPodSandboxStatsResponse> ListPodSandboxStats(
-      rt::PodSandboxStatsFilter) override {
+  Reply<rt::ListPodSandboxStatsResponse> ListPodSandboxStats(rt::PodSandboxStatsFilter) override {
     return No<rt::ListPodSandboxStatsResponse>();
   }
   base::Task<absl::Status> StreamEvents(
