@@ -101,8 +101,13 @@ std::optional<std::string> LeaseStore::Read(const std::string& name) const {
 
 Status LeaseStore::Replace(const std::string& name, const std::string& text) const {
   const Fd fd(::openat(dir_.get(), name.c_str(),
-                       O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+                       O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd.valid()) return Status::Errno(errno, "open " + path_ + "/" + name);
+  // Not O_TRUNC: ext4 takes a file emptied and written again for one that must reach the disk when it
+  // is closed, and waits for that (1.4 ms measured).
+  if (::ftruncate(fd.get(), static_cast<off_t>(text.size())) < 0) {
+    return Status::Errno(errno, "truncate " + path_ + "/" + name);
+  }
   return WriteAll(fd.get(), text).Within(path_ + "/" + name);
 }
 
