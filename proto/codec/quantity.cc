@@ -114,14 +114,14 @@ std::optional<Int128> ScaleDecimal(const std::string& digits, int shift) {
   const int keep = shift < 0 ? std::max(0, size + shift) : size;
   Int128 value = 0;
   for (int i = 0; i < keep; ++i) {
+    if (value > kBound / 10 - 1) return std::nullopt;
     value = value * 10 + (digits[i] - '0');
-    if (value > kBound) return std::nullopt;
   }
   const bool exact = digits.find_first_not_of('0', keep) == std::string::npos;
   if (!exact) ++value;
   for (int i = 0; i < shift && value != 0; ++i) {
+    if (value > kBound / 10) return std::nullopt;
     value *= 10;
-    if (value > kBound) return std::nullopt;
   }
   return value;
 }
