@@ -165,7 +165,7 @@ Status Bandwidth::Del(const Request& request) {
   CNI_LET(Rtnl host, Rtnl::Open());
   const Or<Link> ifb = host.ByName(IfbName(request.conf.name, request.args.container_id));
   if (!ifb.ok()) return Rtnl::IsMissing(ifb.status()) ? Status() : ifb.status();
-  return host.Delete(ifb->index);
+  return host.DeleteSoon(ifb->index);
 }
 
 Status Bandwidth::Check(const Request& request) {

@@ -142,7 +142,7 @@ Status RemoveFromVrf(Rtnl& rtnl, const Config& conf, const std::string& ifname) 
   CNI_LET(const std::vector<Link> links, rtnl.Links());
   const bool used =
       std::ranges::any_of(links, [&](const Link& l) { return l.master == vrf->index; });
-  return used ? Status() : rtnl.Delete(vrf->index);
+  return used ? Status() : rtnl.DeleteSoon(vrf->index);
 }
 
 class Vrf : public Plugin {
