@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "cni-plugins/ipam/dhcp_daemon.h"
 #include "cni-plugins/lib/skel.h"
 #include "cni-plugins/main/tap.h"
 
@@ -37,6 +38,11 @@ int MakeTap(char** words) {
   return s.ok() ? 0 : 1;
 }
 
+// `dhcp daemon ...`, under the link's name or ours.
+bool IsDaemon(std::string_view name, int argc, char** argv) {
+  return name == "dhcp" && argc > 0 && std::string_view(argv[0]) == "daemon";
+}
+
 int Usage() {
   std::fputs("keelson-cni " KEELSON_VERSION ": CNI plugins in one binary. Link it under, or give it "
              "as the first argument, the name of one of:\n", stderr);
@@ -50,6 +56,9 @@ int Usage() {
 
 int main(int argc, char** argv) {
   if (argc > 0) {
+    if (IsDaemon(BaseName(argv[0]), argc - 1, argv + 1)) {
+      return keelson::cni::dhcp::DaemonMain(argc - 2, argv + 2);
+    }
     if (const auto* entry = keelson::cni::FindPlugin(BaseName(argv[0]))) {
       return keelson::cni::PluginMain(*entry);
     }
@@ -57,6 +66,9 @@ int main(int argc, char** argv) {
   if (argc > 1) {
     if (std::string_view(argv[1]) == "--list") return List();
     if (std::string_view(argv[1]) == "--make-tap" && argc == 6) return MakeTap(argv + 2);
+    if (IsDaemon(argv[1], argc - 2, argv + 2)) {
+      return keelson::cni::dhcp::DaemonMain(argc - 3, argv + 3);
+    }
     if (const auto* entry = keelson::cni::FindPlugin(argv[1])) {
       return keelson::cni::PluginMain(*entry);
     }

@@ -19,6 +19,7 @@ constexpr PluginEntry kPlugins[] = {
     {"ptp", MakePtp},
     {"tap", MakeTap},
     {"vlan", MakeVlan},
+    {"dhcp", MakeDhcp, /*ipam=*/true},
     {"host-local", MakeHostLocal, /*ipam=*/true},
     {"static", MakeStatic, /*ipam=*/true},
     {"bandwidth", MakeBandwidth},

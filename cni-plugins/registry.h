@@ -9,6 +9,7 @@
 
 namespace keelson::cni {
 
+std::unique_ptr<Plugin> MakeDhcp();
 std::unique_ptr<Plugin> MakeHostLocal();
 std::unique_ptr<Plugin> MakeStatic();
 
