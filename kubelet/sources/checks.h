@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of ValidatePodCreate. Private to this folder. Each appends its complaints about what stands
-// at `path`; all are pure.
+// The parts of ValidatePodCreate. Private to this folder. Each appends its complaints about what
+// stands at `path`; all are pure.
 #pragma once
 
 #include <map>
@@ -29,6 +29,8 @@ struct PodFacts {
 std::map<std::string, const v1::VolumeSource*> CheckVolumes(const v1::Pod& pod,
                                                             const FieldPath& path,
                                                             FieldErrors* errors);
+
+// validate_refs.cc
 void CheckNoBacksteps(std::string_view value, const FieldPath& path, FieldErrors* errors);
 // Relative, and no `..` in it.
 void CheckDescending(std::string_view value, const FieldPath& path, FieldErrors* errors);

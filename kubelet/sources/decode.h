@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bytes of a manifest become Pod objects, nothing more: no defaults, no validation. Pure.
 //
-// Like upstream's kubelet, decoding is lenient: an unknown or a duplicate field is no error. We say so
-// in a warning, because a misspelt field is the commonest mistake in a manifest.
+// Like upstream's kubelet, decoding is lenient: an unknown or a duplicate field is no error. We say
+// so in a warning, because a misspelt field is the commonest mistake in a manifest.
 #pragma once
 
 #include <string>
@@ -25,13 +25,14 @@ struct DecodedPods {
   std::vector<std::string> warnings;  // one line each, with file and line
 };
 
-// Reads one v1 Pod, or with `allow_list` a v1 PodList, in YAML or JSON. `source` is the file or URL that
-// messages name. InvalidArgument: one line per problem, "pod.yaml:12: spec.hostNetwork: expected ...".
+// Reads one v1 Pod, or with `allow_list` a v1 PodList, in YAML or JSON. `source` is the file or URL
+// that messages name. InvalidArgument: one line per problem, "pod.yaml:12: spec.hostNetwork:
+// expected ...".
 absl::StatusOr<DecodedPods> DecodePods(std::string_view bytes, const std::string& source,
                                        bool allow_list);
 
-// The line at which `path` (spec.containers[0].image) stands below `object`, or its nearest ancestor
-// that was written; 0 when nothing is known.
+// The line at which `path` (spec.containers[0].image) stands below `object`, or its nearest
+// ancestor that was written; 0 when nothing is known.
 int LineOf(const proto::Value& object, std::string_view path);
 
 }  // namespace keelson::kubelet::sources

@@ -206,6 +206,8 @@ void DefaultSpec(v1::PodSpec* spec) {
   if (spec->restartpolicy().empty()) spec->set_restartpolicy("Always");
   if (!spec->has_securitycontext()) spec->mutable_securitycontext();
   if (!spec->has_terminationgraceperiodseconds()) spec->set_terminationgraceperiodseconds(30);
+  // A negative period is forced to one second, as the API's conversion does.
+  if (spec->terminationgraceperiodseconds() < 0) spec->set_terminationgraceperiodseconds(1);
   if (spec->schedulername().empty()) spec->set_schedulername("default-scheduler");
   // serviceAccount is the old name of serviceAccountName; both are kept alike.
   if (spec->serviceaccountname().empty()) spec->set_serviceaccountname(spec->serviceaccount());

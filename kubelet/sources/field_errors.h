@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Complaints about fields of an object, in the words of the Kubernetes API (apimachinery field.Error).
-// Plain data, any thread.
+// Complaints about fields of an object, in the words of the Kubernetes API (apimachinery
+// field.Error). Plain data, any thread.
 #pragma once
 
 #include <cstdint>

@@ -64,7 +64,8 @@ absl::StatusOr<base::UniqueFd> OpenRegular(const std::string& path, FileStamp* s
   return fd;
 }
 
-// A file that open(2) just made is still being written: its IN_CLOSE_WRITE will follow. A link is whole.
+// A file that open(2) just made is still being written: its IN_CLOSE_WRITE will follow. A link is
+// whole.
 bool StillBeingWritten(const std::string& path) {
   struct stat st;
   return ::lstat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1;
@@ -157,7 +158,8 @@ Task<void> FileSource::Tick() {
   base::Nanos retry = kFirstRetry;
   for (;;) {
     const bool watched = parent_watch_ >= 0 || inotify_ == nullptr;
-    co_await base::Sleep(loop_.clock(), watched ? options_.rescan : std::min(retry, options_.rescan));
+    const base::Nanos pause = watched ? options_.rescan : std::min(retry, options_.rescan);
+    co_await base::Sleep(loop_.clock(), pause);
     retry = watched ? kFirstRetry : std::min<base::Nanos>(retry * 2, kLastRetry);
     NeedAll();
   }
@@ -210,7 +212,7 @@ Task<bool> FileSource::LookAtAll() {
     names = std::move(*listed);
     std::erase_if(names, [](const std::string& name) { return name.starts_with('.'); });
   }
-  reported_.erase(options_.path);
+  if (is_dir_) reported_.erase(options_.path);
   std::erase_if(files_, [&](const auto& entry) {
     return !std::binary_search(names.begin(), names.end(), entry.first);
   });
@@ -314,9 +316,10 @@ void FileSource::Publish() {
     const std::string winner = PathOf(new_name ? by_uid->second : by_name->second);
     if (file.duplicate == winner) continue;
     file.duplicate = winner;
-    on_problem_({PathOf(name), StrCat(PathOf(name), ": pod ", ShortName(*file.pod), " has the same ",
-                                      new_name ? "UID" : "name", " as the one of ", winner,
-                                      " and is ignored")});
+    const std::string path = PathOf(name);
+    on_problem_({path, StrCat(path, ": pod ", ShortName(*file.pod), " has the same ",
+                              new_name ? "UID" : "name", " as the one of ", winner,
+                              " and is ignored")});
   }
   if (published_ && pods == last_) return;
   published_ = true;

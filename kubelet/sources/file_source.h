@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Static pods from a directory of manifests, or from one manifest file (--pod-manifest-path).
 //
-// Loop only. inotify says what changed; a full look every `rescan` finds what inotify cannot see (the
-// target of a symlink, a network file system) and events that were lost. A manifest that does not
-// parse, or cannot be read, keeps the pod that its last good content made, and leaves other files alone.
-// Files over `inline_bytes` are read and parsed on the pool, so that the loop keeps running.
+// Loop only. inotify says what changed; a full look every `rescan` finds what inotify cannot see
+// (the target of a symlink, a network file system) and events that were lost. A manifest that does
+// not parse, or cannot be read, keeps the pod that its last good content made, and leaves other
+// files alone. Files over `inline_bytes` are read and parsed on the pool, so that the loop keeps
+// running.
 #pragma once
 
 #include <functional>
@@ -38,8 +39,8 @@ class FileSource {
     base::Nanos rescan = std::chrono::seconds(20);  // fileCheckFrequency
     size_t inline_bytes = 64 << 10;
   };
-  // All pods of the source: first as soon as the path could be read or was found missing, then whenever
-  // something changed.
+  // All pods of the source: first as soon as the path could be read or was found missing, then
+  // whenever something changed.
   using OnUpdate = absl::AnyInvocable<void(SourceUpdate)>;
   // Each problem once, until the file changes or the problem goes away.
   using OnProblem = absl::AnyInvocable<void(SourceProblem)>;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP GET on the loop: libcurl's multi interface, whose sockets and timers wait in one epoll
-// descriptor. Loop only; no thread of ours waits. TLS is verified with the system's CAs, or with those
-// that SSL_CERT_FILE and SSL_CERT_DIR name, as Go programs do.
+// descriptor. Loop only; no thread of ours waits. TLS is verified with the system's CAs, or with
+// those that SSL_CERT_FILE and SSL_CERT_DIR name, as Go programs do.
 #pragma once
 
 #include <memory>

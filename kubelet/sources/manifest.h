@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the bytes of a manifest to static pods that are fit to run: decode, defaults, static pod rules,
-// validation. Pure; may be called on any thread.
+// From the bytes of a manifest to static pods that are fit to run: decode, defaults, static pod
+// rules, validation. Pure; may be called on any thread.
 #pragma once
 
 #include <memory>

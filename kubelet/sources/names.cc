@@ -236,7 +236,9 @@ bool IsIpAddress(std::string_view text) {
   in6_addr v6;
   const std::string copy(text);
   if (text.find('\0') != std::string_view::npos) return false;
-  if (text.find(':') != std::string_view::npos) return ::inet_pton(AF_INET6, copy.c_str(), &v6) == 1;
+  if (text.find(':') != std::string_view::npos) {
+    return ::inet_pton(AF_INET6, copy.c_str(), &v6) == 1;
+  }
   const auto parts = Split(text, '.');
   return parts.size() == 4 && std::all_of(parts.begin(), parts.end(), [](std::string_view part) {
            int value = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What may be called what (apimachinery util/validation). Each function returns the complaints about a
-// value, in upstream's words; none means fine. Linear in the size of the value. Pure.
+// What may be called what (apimachinery util/validation). Each function returns the complaints
+// about a value, in upstream's words; none means fine. Linear in the size of the value. Pure.
 #pragma once
 
 #include <cstdint>

@@ -11,9 +11,9 @@
 namespace keelson::kubelet::sources {
 
 // Makes `pod` (decoded, with defaults) a static pod of `node_name` from `origin`, a path or a URL:
-// UID unless one was given, name suffix, namespace, nodeName, phase, and the annotations config.hash
-// and config.source; from a file also the toleration of every NoExecute taint. The same content, origin
-// and node give the same UID; any change of the content gives another.
+// UID unless one was given, name suffix, namespace, nodeName, phase, and the annotations
+// config.hash and config.source; from a file also the toleration of every NoExecute taint. The same
+// content, origin and node give the same UID; any change of the content gives another.
 void MakeStatic(v1::Pod* pod, PodSource source, std::string_view origin,
                 std::string_view node_name);
 

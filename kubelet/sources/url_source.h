@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Static pods from a web server (--manifest-url): a Pod or a PodList, asked for every `period`.
 //
-// Loop only. Only status 200 brings pods; 304 and identical bytes change nothing. While the server is
-// down, slow or answers nonsense, the pods of its last good answer stay.
+// Loop only. Only status 200 brings pods; 304 and identical bytes change nothing. While the server
+// is down, slow or answers nonsense, the pods of its last good answer stay.
 #pragma once
 
 #include <memory>

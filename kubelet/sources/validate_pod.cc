@@ -193,7 +193,7 @@ void CheckNames(const v1::PodSpec& pod, const FieldPath& spec, FieldErrors* erro
   }
 }
 
-// Env variables from a file need an emptyDir that holds it (KEP-5307).
+// Env variables from a file need an emptyDir that holds it (KEP-3721).
 void CheckFileKeyVolumes(const v1::PodSpec& pod, const FieldPath& spec, FieldErrors* errors) {
   std::map<std::string, const v1::Volume*> volumes;
   for (const auto& volume : pod.volumes()) volumes[volume.name()] = &volume;
@@ -267,8 +267,9 @@ void CheckPodAnnotations(const v1::Pod& pod, FieldErrors* errors) {
   }
   constexpr std::string_view key = "controller.kubernetes.io/pod-deletion-cost";
   if (const auto cost = Annotation(pod, key)) {
+    const size_t sign = cost->starts_with('-') ? 1 : 0;
     const bool digits = !cost->empty() && cost->size() < 12 &&
-                        cost->find_first_not_of("0123456789", (*cost)[0] == '-') == std::string::npos;
+                        cost->find_first_not_of("0123456789", sign) == std::string::npos;
     const bool plain = digits && *cost != "-" && ((*cost)[0] != '0' || cost->size() == 1);
     const int64_t value = plain ? std::stoll(*cost) : 0;
     if (!plain || value != static_cast<int32_t>(value)) {

@@ -208,8 +208,9 @@ void CheckSecurityContext(const v1::Container& container, bool host_users, const
   }
   if (sc.has_allowprivilegeescalation() && !sc.allowprivilegeescalation()) {
     if (sc.privileged()) {
-      errors->InvalidJson(path, "{\"allowPrivilegeEscalation\":false,\"privileged\":true}",
-                          "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+      errors->InvalidJson(
+          path, "{\"allowPrivilegeEscalation\":false,\"privileged\":true}",
+          "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
     }
     for (const std::string& capability : sc.capabilities().add()) {
       if (capability != "CAP_SYS_ADMIN") continue;
@@ -316,7 +317,8 @@ void CheckOs(const v1::PodSpec& pod, const FieldPath& spec, FieldErrors* errors)
   }
   const auto forbid = [&](bool present, const FieldPath& path) {
     if (!present) return;
-    errors->Forbidden(path.Child("windowsOptions"), "windows options cannot be set for a linux pod");
+    errors->Forbidden(path.Child("windowsOptions"),
+                      "windows options cannot be set for a linux pod");
   };
   forbid(pod.securitycontext().has_windowsoptions(), spec.Child("securityContext"));
   ForEachContainer(pod, spec, [&](const v1::Container& container, const FieldPath& at) {

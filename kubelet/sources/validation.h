@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Is this pod one that the API would have taken? The rules and the words are those of Kubernetes 1.36
-// (core validation of a pod's creation, default feature gates). Pure; any thread.
+// Is this pod one that the API would have taken? The rules and the words are those of Kubernetes
+// 1.36 (core validation of a pod's creation, default feature gates). Pure; any thread.
 #pragma once
 
 #include <optional>
@@ -11,8 +11,8 @@
 
 namespace keelson::kubelet::sources {
 
-// REQUIRES: `pod` has its defaults and the name it will run under. Returns every complaint, in the order
-// of the API; none means fit to run.
+// REQUIRES: `pod` has its defaults and the name it will run under. Returns every complaint, in the
+// order of the API; none means fit to run.
 FieldErrors ValidatePodCreate(const v1::Pod& pod);
 
 struct ApiObjectReference {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A web server of a few lines, on a thread and a loopback port of its own, plain or with TLS. It answers
-// whatever the test says and remembers what it was asked.
+// A web server of a few lines, on a thread and a loopback port of its own, plain or with TLS. It
+// answers whatever the test says and remembers what it was asked.
 #pragma once
 
 #include <gtest/gtest.h>

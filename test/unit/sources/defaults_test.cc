@@ -66,6 +66,12 @@ TEST(Defaults, WhatIsGivenStays) {
   EXPECT_FALSE(pod.spec().enableservicelinks());
 }
 
+TEST(Defaults, ANegativeGracePeriodIsOneSecond) {
+  EXPECT_EQ(Defaulted(WithContainer("terminationGracePeriodSeconds: -5"))
+                .spec().terminationgraceperiodseconds(),
+            1);
+}
+
 TEST(Defaults, TheOldNameOfTheServiceAccountCounts) {
   EXPECT_EQ(Defaulted(WithContainer("serviceAccount: a")).spec().serviceaccountname(), "a");
   EXPECT_EQ(Defaulted(WithContainer("serviceAccountName: a")).spec().serviceaccount(), "a");
