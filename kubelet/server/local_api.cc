@@ -207,10 +207,13 @@ Task<void> LocalApi::GetLogs(const HttpRequest& request, Responder& responder) {
 Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, const HttpRequest& request,
                               Responder& responder) {
   absl::StatusOr<LogQuery> query = ParseLogQuery(request.query, loop.clock().Now());
-  absl::StatusOr<ContainerLog> log = query.status();
-  if (query.ok())
-    log = view.FindLog(request.params.at("namespace"), request.params.at("pod"),
-                       request.params.at("container"), query->previous);
+  if (!query.ok()) {
+    co_await Reply(responder, ErrorText(query.status()));
+    co_return;
+  }
+  absl::StatusOr<ContainerLog> log =
+      view.FindLog(request.params.at("namespace"), request.params.at("pod"),
+                   request.params.at("container"), query->previous);
   if (!log.ok()) {
     co_await Reply(responder, ErrorText(log.status()));
     co_return;

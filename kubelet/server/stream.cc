@@ -78,7 +78,10 @@ class SocketListener : public Listener {
       }
       if (errno == EINTR || errno == ECONNABORTED) continue;
       if (errno != EAGAIN) co_return base::ErrnoStatus("accept", name_);
-      CO_RETURN_IF_ERROR(co_await base::WaitReadable(loop_, fd_.get()));
+      absl::Status ready = co_await base::WaitReadable(loop_, fd_.get());
+      if (ready.ok()) continue;
+      co_await base::Yield();  // when we were cancelled this unwinds: that is no error of the listener
+      co_return ready;
     }
   }
 
