@@ -6,6 +6,7 @@
 #include "base/errno_status.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "cri/error.h"
 
 namespace keelson::kubelet {
 
@@ -43,7 +44,7 @@ Task<StartResult> ContainerStarter::Start(StartRequest request, std::function<bo
     auto created = co_await Create(request, spec, &result);
     if (!created.ok()) {
       Event(request, spec, EventType::kWarning, "Failed",
-            StrCat("Error: ", base::Message(created.status())));
+            StrCat("Error: ", cri::RuntimeMessage(created.status())));
       co_return result;
     }
     id = *created;
@@ -54,8 +55,8 @@ Task<StartResult> ContainerStarter::Start(StartRequest request, std::function<bo
   absl::Status noted = co_await s_.pleg.NoteContainer(request.pod->metadata().uid(), id);
   if (!noted.ok()) s_.pleg.MarkChanged(request.pod->metadata().uid());
   if (!started.ok()) {
-    result.failure = Waiting{"RunContainerError", std::string(base::Message(started))};
-    Event(request, spec, EventType::kWarning, "Failed", StrCat("Error: ", base::Message(started)));
+    result.failure = Waiting{"RunContainerError", cri::RuntimeMessage(started)};
+    Event(request, spec, EventType::kWarning, "Failed", StrCat("Error: ", cri::RuntimeMessage(started)));
     co_return result;
   }
   Event(request, spec, EventType::kNormal, "Started", "Container started");
@@ -149,7 +150,7 @@ Task<absl::StatusOr<std::string>> ContainerStarter::Create(const StartRequest& r
   auto id = co_await s_.runtime.CreateContainer(request.sandbox_id, *std::move(config),
                                                 *std::move(sandbox));
   if (!id.ok()) {
-    result->failure = Waiting{"CreateContainerError", std::string(base::Message(id.status()))};
+    result->failure = Waiting{"CreateContainerError", cri::RuntimeMessage(id.status())};
     result->image_lost = absl::IsNotFound(id.status());
     // It may have been created all the same: a lost answer, a name that is taken.
     s_.pleg.MarkChanged(request.pod->metadata().uid());

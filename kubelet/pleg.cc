@@ -265,10 +265,12 @@ Task<absl::Status> Pleg::Refresh(PodUid uid) {
     if (now != version) continue;
     if (fresh.empty()) {
       entries_.erase(uid);
+      view_changed_.Set();
     } else {
       Entry& entry = EntryOf(uid);
       entry.pod = std::move(fresh);
       entry.listed_only = false;
+      view_changed_.Set();
       WatchProcesses(uid);
     }
     co_return absl::OkStatus();
@@ -315,6 +317,7 @@ void Pleg::NoteContainerRemoved(const PodUid& uid, const std::string& container_
   Entry& entry = EntryOf(uid);
   ++entry.version;
   std::erase_if(entry.pod.containers, [&](const auto& c) { return c.id == container_id; });
+  view_changed_.Set();
 }
 
 void Pleg::NoteSandboxRemoved(const PodUid& uid, const std::string& sandbox_id) {
@@ -387,6 +390,16 @@ void Pleg::OnEvent(const rt::ContainerEventResponse& event) {
       break;
   }
   MarkChanged(uid);
+}
+
+Task<void> Pleg::AwaitEnd(std::string container_id) {
+  auto runs = [this, &container_id] {
+    for (const auto& [uid, entry] : entries_)
+      if (const ObservedContainer* c = entry.pod.FindById(container_id))
+        return c->state == ContainerState::kRunning;
+    return false;
+  };
+  while (runs()) co_await view_changed_.Wait();
 }
 
 Task<void> Pleg::EventLoop() {

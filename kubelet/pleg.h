@@ -62,6 +62,10 @@ class Pleg {
   // The pod is gone for good and so is the interest in it.
   void Forget(const PodUid& uid);
 
+  // Returns when the view says that the container does not run, at once if it says so now or does not
+  // know it.
+  base::Task<void> AwaitEnd(std::string container_id);
+
   bool events_open() const { return events_open_; }
   // Start of the last full relist that succeeded (PLEG health).
   std::optional<base::MonoTime> last_relist() const { return last_relist_; }
@@ -97,6 +101,7 @@ class Pleg {
   std::optional<base::MonoTime> last_relist_;
   base::Wakeup relist_now_;
   ExitWatch exits_;
+  base::Wakeup view_changed_;  // wakes AwaitEnd
   base::TaskGroup tasks_;
 };
 

@@ -101,9 +101,13 @@ std::map<std::string, Waiting> PodImages::WaitingReasons() const {
 }
 
 std::optional<base::MonoTime> PodImages::RetryAt() const {
+  base::MonoTime now = loop_.clock().Monotonic();
   std::optional<base::MonoTime> at;
-  for (const auto& [name, ticket] : tickets_)
-    if (!ticket.pending && !ticket.image && (!at || ticket.retry_at < *at)) at = ticket.retry_at;
+  for (const auto& [name, ticket] : tickets_) {
+    // One that is due is asked for again when its container's turn comes, not before.
+    if (ticket.pending || ticket.image || ticket.retry_at <= now) continue;
+    if (!at || ticket.retry_at < *at) at = ticket.retry_at;
+  }
   return at;
 }
 

@@ -50,6 +50,8 @@ class ImageSource {
  public:
   virtual ~ImageSource() = default;
   virtual base::Task<ImageAnswer> Ensure(ImageRequest request) = 0;
+  // The image turned out not to be there: what was known of it does not hold.
+  virtual void Forget(const std::string& image) = 0;
 };
 
 class PodImages {
@@ -65,7 +67,7 @@ class PodImages {
   const ImageState* Ready(const std::string& container) const;
   // The container was created: its next start asks again (policy Always pulls each time).
   void Consume(const std::string& container) { tickets_.erase(container); }
-  // Why containers wait for their images, and when to call Want again.
+  // Why containers wait for their images, and when Want may be called again.
   std::map<std::string, Waiting> WaitingReasons() const;
   std::optional<base::MonoTime> RetryAt() const;
   base::Task<void> Close() { co_await tasks_.CancelAndJoin(); }

@@ -7,6 +7,7 @@
 #include "base/errno_status.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "cri/error.h"
 #include "kubelet/pod_terminator.h"
 
 namespace keelson::kubelet {
@@ -215,7 +216,7 @@ void PodWorker::Act(const PodPlan& plan) {
   for (const auto& id : plan.remove_sandboxes)
     if (removing_.insert(id).second) kills_.Spawn("remove sandbox", RemoveSandbox(id));
   if (plan.look_again) LookAgainAt(*plan.look_again);
-  if (auto at = images_.RetryAt()) LookAgainAt(std::max(*at, now));
+  if (auto at = images_.RetryAt()) LookAgainAt(*at);
 }
 
 // Images are asked for while the sandbox is being made. Policy Always pulls at each start, so that only
@@ -287,6 +288,8 @@ Task<void> PodWorker::StartContainer(StartAction action, ImageState image) {
   } else {
     start_failures_.erase(name);
   }
+  if (result.image_lost)
+    s_.images.Forget(ContainerOf(*pod, action.kind, action.index).image());
   // What is in the runtime now has used its image; a failed creation uses it again.
   if (!result.failure || result.image_lost) images_.Consume(name);
   Wake();
@@ -339,7 +342,7 @@ Task<void> PodWorker::CreateSandbox(uint32_t attempt, bool replaces) {
     sandbox_failure_.reset();
   } else {
     s_.events.PodEvent(*pod_, EventType::kWarning, "FailedCreatePodSandBox",
-                       StrCat("Failed to create pod sandbox: ", base::Message(status)));
+                       StrCat("Failed to create pod sandbox: ", cri::GrpcErrorText(status)));
     sandbox_failure_ = NextFailure(sandbox_failure_, {});
     // It may exist all the same: the answer was lost, or an earlier attempt finished late.
     s_.pleg.MarkChanged(uid_);

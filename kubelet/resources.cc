@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "base/files.h"
 #include "base/strings.h"
+#include "cri/resources.h"
 #include "proto/codec/quantity.h"
 
 namespace keelson::kubelet {
@@ -32,6 +33,12 @@ int64_t Bytes(const ResourceMap& map, const std::string& name) {
   return q.ok() ? q->Value() : 0;
 }
 
+// "2Mi" as cgroups call it: "2MB".
+std::string CgroupPageName(std::string size) {
+  if (size.ends_with("i")) size.back() = 'B';
+  return size;
+}
+
 PodResources FromMap(const ResourceMap& map) {
   PodResources r;
   r.milli_cpu = Milli(map, "cpu");
@@ -39,7 +46,8 @@ PodResources FromMap(const ResourceMap& map) {
   r.cpu_bounded = r.milli_cpu > 0;
   r.memory_bounded = r.memory_bytes > 0;
   for (const auto& [name, quantity] : map)
-    if (name.starts_with(kHugepages)) r.hugepages[name.substr(kHugepages.size())] = Bytes(map, name);
+    if (name.starts_with(kHugepages))
+      r.hugepages[CgroupPageName(name.substr(kHugepages.size()))] = Bytes(map, name);
   return r;
 }
 
@@ -94,6 +102,8 @@ PodResources Aggregate(const v1::Pod& pod, Pick pick) {
   return sum;
 }
 
+uint64_t SharesOf(int64_t milli_cpu) { return static_cast<uint64_t>(cri::CpuShares(milli_cpu)); }
+
 // How one set of requests and limits counts for the QoS class.
 struct QosCount {
   bool any = false;   // something is asked for
@@ -130,14 +140,6 @@ PodResources LimitsOf(const v1::Pod& pod) {
   return Aggregate(pod, [](const auto& r) -> const ResourceMap& { return r.limits(); });
 }
 
-uint64_t SharesFromMilli(int64_t milli_cpu) {
-  return static_cast<uint64_t>(std::clamp<int64_t>(milli_cpu * 1024 / 1000, 2, 262144));
-}
-
-int64_t QuotaFromMilli(int64_t milli_cpu, int64_t period_us) {
-  return std::max<int64_t>(1000, milli_cpu * period_us / 1000);
-}
-
 cgroups::Limits PodCgroupLimits(const v1::Pod& pod, const CfsOptions& options) {
   cgroups::Limits limits;
   if (options.pod_pids > 0) limits.pids_max = options.pod_pids;
@@ -148,11 +150,11 @@ cgroups::Limits PodCgroupLimits(const v1::Pod& pod, const CfsOptions& options) {
     limits.cpu_shares = 2;
     return limits;
   }
-  limits.cpu_shares = SharesFromMilli(requests.milli_cpu);
+  limits.cpu_shares = SharesOf(requests.milli_cpu);
   if (bounds.cpu_bounded && bounds.milli_cpu > 0) {
     limits.cpu_period_us = static_cast<uint64_t>(options.period_us);
     limits.cpu_quota_us =
-        options.enforce_quota ? QuotaFromMilli(bounds.milli_cpu, options.period_us) : -1;
+        options.enforce_quota ? cri::CpuQuota(bounds.milli_cpu, options.period_us) : -1;
   }
   if (bounds.memory_bounded && bounds.memory_bytes > 0) limits.memory_bytes = bounds.memory_bytes;
   return limits;
@@ -163,31 +165,8 @@ cgroups::Limits BurstableLimits(const std::vector<const v1::Pod*>& pods) {
   for (const v1::Pod* pod : pods)
     if (QosOf(*pod) == cgroups::QosClass::kBurstable) milli += RequestsOf(*pod).milli_cpu;
   cgroups::Limits limits;
-  limits.cpu_shares = SharesFromMilli(milli);
+  limits.cpu_shares = SharesOf(milli);
   return limits;
-}
-
-int OomScoreAdj(const v1::Pod& pod, const v1::Container& container, int64_t node_memory_bytes) {
-  constexpr int kProtected = -997, kFirstVictim = 1000;
-  if (IsCriticalPod(pod) && pod.spec().priorityclassname() == "system-node-critical")
-    return kProtected;
-  switch (QosOf(pod)) {
-    case cgroups::QosClass::kGuaranteed: return kProtected;
-    case cgroups::QosClass::kBestEffort: return kFirstVictim;
-    case cgroups::QosClass::kBurstable: break;
-  }
-  auto score = [&](int64_t request) {
-    int64_t share = node_memory_bytes > 0 ? 1000 * request / node_memory_bytes : 0;
-    return static_cast<int>(std::clamp<int64_t>(1000 - share, 3, 999));
-  };
-  int own = score(Bytes(container.resources().requests(), "memory"));
-  if (!IsSidecar(container)) return own;
-  int64_t smallest = -1;
-  for (const auto& c : pod.spec().containers()) {
-    int64_t request = Bytes(c.resources().requests(), "memory");
-    smallest = smallest < 0 ? request : std::min(smallest, request);
-  }
-  return std::min(own, score(std::max<int64_t>(0, smallest)));
 }
 
 absl::StatusOr<NodeCapacity> ReadNodeCapacity(const std::string& proc) {

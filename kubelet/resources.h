@@ -21,7 +21,7 @@ cgroups::QosClass QosOf(const v1::Pod& pod);
 struct PodResources {
   int64_t milli_cpu = 0;
   int64_t memory_bytes = 0;
-  std::map<std::string, int64_t> hugepages;  // "2Mi" -> bytes
+  std::map<std::string, int64_t> hugepages;  // "2MB" -> bytes
   // For limits: whether every container has one.
   bool cpu_bounded = true;
   bool memory_bounded = true;
@@ -42,15 +42,6 @@ struct CfsOptions {
 cgroups::Limits PodCgroupLimits(const v1::Pod& pod, const CfsOptions& options);
 // The burstable level: shares of all burstable pods together.
 cgroups::Limits BurstableLimits(const std::vector<const v1::Pod*>& pods);
-
-// milli-CPU * 1024 / 1000 within 2..262144.
-uint64_t SharesFromMilli(int64_t milli_cpu);
-// milli-CPU * period / 1000, at least 1000 us.
-int64_t QuotaFromMilli(int64_t milli_cpu, int64_t period_us);
-
-// -997 for guaranteed and node-critical, 1000 for best effort, else by the share of memory requested,
-// within 3..999; a sidecar is no easier a victim than the pod's smallest regular container.
-int OomScoreAdj(const v1::Pod& pod, const v1::Container& container, int64_t node_memory_bytes);
 
 struct NodeCapacity {
   int64_t milli_cpu = 0;

@@ -84,6 +84,7 @@ class FakeImages : public kubelet::ImageSource, Fallible {
  public:
   using Fallible::Fallible;
   base::Task<kubelet::ImageAnswer> Ensure(kubelet::ImageRequest request) override;
+  void Forget(const std::string&) override {}
 };
 
 class FakeConfig : public kubelet::PodConfigurator {

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent: its parts put together for one node. Owns them all; the loop owns nothing.
+//
+// Start() connects, adopts what runs and begins; Shutdown() ends the agent and leaves pods running.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/loop.h"
+#include "kubelet/options/options.h"
+#include "kubelet/server/node_view.h"
+
+namespace keelson::kubelet {
+
+class Agent : public NodeView {
+ public:
+  // `options` are validated. Nothing happens before Start.
+  Agent(base::Loop& loop, KubeletOptions options);
+  ~Agent() override;
+
+  // Afterwards the agent serves. An error is fatal: it says what to do about it.
+  base::Task<absl::Status> Start();
+  // Afterwards no task of the agent runs.
+  base::Task<void> Shutdown();
+
+  // NodeView
+  std::vector<k8s::v1::Pod> Pods() override;
+  std::vector<k8s::v1::Event> Events() override;
+  base::Task<absl::StatusOr<std::vector<NodeImage>>> Images() override;
+  absl::StatusOr<ContainerLog> FindLog(const std::string& ns, const std::string& pod,
+                                       const std::string& container, bool previous) override;
+  base::Task<void> ContainerEnded(std::string container_id) override;
+  const google::protobuf::Message& Configuration() override;
+  std::vector<InflightCall> Inflight() override;
+  absl::Status Health() override;
+
+ private:
+  struct Parts;  // everything behind the options, in the order it is made
+
+  absl::Status CheckNode();
+  absl::Status MakeParts();
+  absl::Status MakeDirs();
+  void StartSources();
+  base::Task<absl::Status> Connect();
+  base::Task<absl::Status> PrepareCgroups();
+  base::Task<absl::Status> Adopt();
+
+  base::Loop& loop_;
+  KubeletOptions options_;
+  const std::string node_name_;
+  std::unique_ptr<Parts> parts_;
+};
+
+// Of the operating system or --hostname-override, lower-case.
+std::string NodeName(const KubeletOptions& options);
+
+}  // namespace keelson::kubelet
