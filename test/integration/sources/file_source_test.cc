@@ -279,7 +279,7 @@ TEST_F(FileSourceTest, ARenameIsSeenWithinAMillisecondOfWork) {
   RecordProperty("rename_to_update_ms_median", std::to_string(ms[ms.size() / 2]));
   std::cout << "rename to update: median " << ms[ms.size() / 2] << " ms, worst " << ms.back()
             << " ms\n";
-  EXPECT_LT(ms[ms.size() / 2], 20);  // a loaded machine and a debug build; see the bench for figures
+  EXPECT_LT(ms[ms.size() / 2], 20);  // room for a loaded machine and a debug build
 }
 
 }  // namespace

@@ -72,13 +72,15 @@ TEST(Decode, AFileHoldsOnePodAndAUrlPerhapsAList) {
 
 TEST(Decode, AProblemInAListNamesTheItem) {
   EXPECT_EQ(Verdict("apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a}\n"
-                    "  spec: {containers: [{name: c, image: i}]}\n- metadata: {name: b}\n  spec: {}\n",
+                    "  spec: {containers: [{name: c, image: i}]}\n- metadata: {name: b}\n  spec: "
+                         "{}\n",
                     PodSource::kUrl),
             "web.yaml:7: items[1].spec.containers: Required value");
 }
 
 TEST(Decode, OtherKindsAreRefused) {
-  EXPECT_EQ(Verdict("apiVersion: v1\nkind: Service\n"), "web.yaml:2: kind: \"Service\" is not \"Pod\"");
+  EXPECT_EQ(Verdict("apiVersion: v1\nkind: Service\n"),
+       "web.yaml:2: kind: \"Service\" is not \"Pod\"");
   EXPECT_EQ(Verdict("kind: Pod\napiVersion: v2\n"),
             "web.yaml:2: apiVersion: \"v2\" is not \"v1\"");
   EXPECT_THAT(Verdict("kind: Pod\n"), HasSubstr("apiVersion: Required value"));

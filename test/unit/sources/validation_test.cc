@@ -53,10 +53,12 @@ INSTANTIATE_TEST_SUITE_P(
     All, Metadata,
     ::testing::Values(
         Case{"{name: web, labels: {a/b: c}, annotations: {'X/y': 'any thing'}}", "fine"},
-        Case{"{name: Web}", "metadata.name: Invalid value: \"Web-node1\": a lowercase RFC 1123 sub"},
+        Case{"{name: Web}",
+             "metadata.name: Invalid value: \"Web-node1\": a lowercase RFC 1123 sub"},
         Case{"{name: web, namespace: a.b}",
              "metadata.namespace: Invalid value: \"a.b\": must not contain dots"},
-        Case{"{name: web, labels: {'a b': c}}", "metadata.labels: Invalid value: \"a b\": name part"},
+        Case{"{name: web, labels: {'a b': c}}",
+             "metadata.labels: Invalid value: \"a b\": name part"},
         Case{"{name: web, labels: {a: 'b c'}}",
              "metadata.labels: Invalid value: \"b c\": a valid label must be an empty string"},
         Case{"{name: web, annotations: {'a b': c}}",
@@ -67,7 +69,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"{name: web, annotations: {controller.kubernetes.io/pod-deletion-cost: '1e3'}}",
              "metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: "
              "\"1e3\": must be a 32bit integer"},
-        Case{"{name: web, annotations: {controller.kubernetes.io/pod-deletion-cost: '-5'}}", "fine"},
+        Case{"{name: web, annotations: {controller.kubernetes.io/pod-deletion-cost: '-5'}}",
+             "fine"},
         Case{"{name: web, annotations: {container.apparmor.security.beta.kubernetes.io/x: "
              "unconfined}}",
              "Invalid value: \"x\": container not found"},
@@ -125,7 +128,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"runtimeClassName: A_b", "spec.runtimeClassName: Invalid value: \"A_b\""},
         Case{"preemptionPolicy: Maybe", "spec.preemptionPolicy: Unsupported value: \"Maybe\""},
         Case{"overhead: {cpu: -1}",
-             "spec.overhead.limits[cpu]: Invalid value: \"-1\": must be greater than or equal to 0"},
+             "spec.overhead.limits[cpu]: Invalid value: \"-1\": must be greater than or equal to "
+                  "0"},
         Case{"os: {name: plan9}", "spec.os: Unsupported value: \"plan9\""},
         Case{"os: {name: windows}, hostPID: true",
              "spec.hostPID: Forbidden: cannot be set for a windows pod"},
@@ -145,7 +149,8 @@ INSTANTIATE_TEST_SUITE_P(
              "must have at most 253 characters and match regex"},
         Case{"securityContext: {sysctls: [{name: a, value: x}, {name: a, value: z}]}",
              "spec.securityContext.sysctls[1].name: Duplicate value: \"a\""},
-        Case{"hostNetwork: true, securityContext: {sysctls: [{name: net.core.somaxconn, value: x}]}",
+        Case{"hostNetwork: true, securityContext: {sysctls: [{name: net.core.somaxconn, value: "
+             "x}]}",
              "may not be specified when 'hostNetwork' is true"},
         Case{"hostIPC: true, securityContext: {sysctls: [{name: kernel/sem, value: x}]}",
              "may not be specified when 'hostIPC' is true"},
@@ -238,7 +243,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"volumeMounts: [{name: v, mountPath: /a, recursiveReadOnly: Enabled}]",
              "may only be specified when readOnly is true"},
         Case{"volumeDevices: [{name: v, devicePath: /dev/x}]",
-             "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"},
+             "can only use volume source type of PersistentVolumeClaim or Ephemeral for block "
+                  "mode"},
         Case{"imagePullPolicy: Maybe",
              "imagePullPolicy: Unsupported value: \"Maybe\": supported values: \"Always\", "
              "\"IfNotPresent\", \"Never\""},
@@ -248,11 +254,13 @@ INSTANTIATE_TEST_SUITE_P(
              "1"},
         Case{"resources: {limits: {cpu: -1}}",
              "resources.limits[cpu]: Invalid value: \"-1\": must be greater than or equal to 0"},
-        Case{"resources: {limits: {gpu: 1}}", "must be a standard resource type or fully qualified"},
+        Case{"resources: {limits: {gpu: 1}}",
+             "must be a standard resource type or fully qualified"},
         Case{"resources: {limits: {pods: 1}}", "must be a standard resource for containers"},
         Case{"resources: {limits: {example.com/gpu: 1500m}}", "must be an integer"},
         Case{"resources: {requests: {example.com/gpu: 1}}",
-             "resources.limits: Required value: Limit must be set for non overcommitable resources"},
+             "resources.limits: Required value: Limit must be set for non overcommitable "
+                  "resources"},
         Case{"resources: {limits: {hugepages-2Mi: 2Mi}}", "HugePages require cpu or memory"},
         Case{"resources: {limits: {cpu: 1, hugepages-2Mi: 3Mi}}",
              "3Mi is not positive integer multiple of hugepages-2Mi"},
@@ -279,20 +287,24 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"startupProbe: {grpc: {port: 70000}}", "grpc.port: Invalid value: 70000"},
         Case{"lifecycle: {preStop: {sleep: {seconds: 31}}}",
              "must be non-negative and less than terminationGracePeriodSeconds (30)"},
-        Case{"lifecycle: {postStart: {}}", "postStart: Required value: must specify a handler type"},
+        Case{"lifecycle: {postStart: {}}",
+             "postStart: Required value: must specify a handler type"},
         Case{"lifecycle: {stopSignal: SIGTERM}",
              "may not be set for containers with empty `spec.os.name`"},
         Case{"restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [1]}}]",
              "must specify restartPolicy when restart rules are used"},
-        Case{"restartPolicy: Never, restartPolicyRules: [{action: Stop, exitCodes: {operator: In}}]",
-             "Unsupported value: \"Stop\": supported values: \"Restart\", \"RestartAllContainers\""},
+        Case{"restartPolicy: Never, restartPolicyRules: [{action: Stop, exitCodes: {operator: "
+             "In}}]",
+             "Unsupported value: \"Stop\": supported values: \"Restart\", "
+                  "\"RestartAllContainers\""},
         Case{"restartPolicy: Never, restartPolicyRules: [{action: Restart}]",
              "restartPolicyRules[0].exitCodes: Required value: must be specified"},
         Case{"securityContext: {procMount: Unmasked}",
              "`hostUsers` must be false to use `Unmasked`"},
         Case{"securityContext: {allowPrivilegeEscalation: false, privileged: true}",
              "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"},
-        Case{"securityContext: {runAsGroup: 4294967296}", "runAsGroup: Invalid value: 4294967296"}));
+        Case{"securityContext: {runAsGroup: 4294967296}",
+             "runAsGroup: Invalid value: 4294967296"}));
 
 INSTANTIATE_TEST_SUITE_P(
     All, InitContainer,
