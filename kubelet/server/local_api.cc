@@ -150,7 +150,8 @@ Task<void> LocalApi::GetPods(const HttpRequest& request, Responder& responder) {
     if (Wanted(request, pod.metadata().namespace_())) list.add_items()->Swap(&pod);
   proto::EncodeOptions options;
   options.type = {"v1", "PodList"};
-  co_await Reply(responder, Json(proto::EncodeJson(list, options)));
+  HttpResponse response = Json(proto::EncodeJson(list, options));
+  co_await Reply(responder, std::move(response));
 }
 
 Task<void> LocalApi::GetPod(const HttpRequest& request, Responder& responder) {
@@ -171,7 +172,8 @@ Task<void> LocalApi::GetEvents(const HttpRequest& request, Responder& responder)
     if (Wanted(request, event.metadata().namespace_())) list.add_items()->Swap(&event);
   proto::EncodeOptions options;
   options.type = {"v1", "EventList"};
-  co_await Reply(responder, Json(proto::EncodeJson(list, options)));
+  HttpResponse response = Json(proto::EncodeJson(list, options));
+  co_await Reply(responder, std::move(response));
 }
 
 Task<void> LocalApi::GetImages(const HttpRequest&, Responder& responder) {
@@ -208,14 +210,16 @@ Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, const HttpReques
                               Responder& responder) {
   absl::StatusOr<LogQuery> query = ParseLogQuery(request.query, loop.clock().Now());
   if (!query.ok()) {
-    co_await Reply(responder, ErrorText(query.status()));
+    HttpResponse refused = ErrorText(query.status());
+    co_await Reply(responder, std::move(refused));
     co_return;
   }
   absl::StatusOr<ContainerLog> log =
       view.FindLog(request.params.at("namespace"), request.params.at("pod"),
                    request.params.at("container"), query->previous);
   if (!log.ok()) {
-    co_await Reply(responder, ErrorText(log.status()));
+    HttpResponse refused = ErrorText(log.status());
+    co_await Reply(responder, std::move(refused));
     co_return;
   }
   LogRequest wanted = std::move(query->request);
@@ -236,7 +240,9 @@ Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, const HttpReques
   absl::Status read = co_await StreamLog(loop, std::move(wanted), sink, std::move(end));
   if (started && !read.ok() && !absl::IsUnavailable(read))
     KLOG_WARNING("Container log cut short", {"path", log->path}, {"err", read});
-  if (!started) co_await Reply(responder, read.ok() ? Text(200, {}) : ErrorText(read));
+  if (started) co_return;
+  HttpResponse answer = read.ok() ? Text(200, {}) : ErrorText(read);
+  co_await Reply(responder, std::move(answer));
 }
 
 }  // namespace keelson::kubelet

@@ -193,7 +193,7 @@ TEST_F(NodectlTest, HelpTellsOfNamespacesAndFiles) {
 
 TEST_F(NodectlTest, CompletionScriptsAreValidShell) {
   const base::ChildResult bash =
-      RunAny({"/bin/bash", "-n", "/dev/stdin"}, {}, Out({"completion", "bash"}));
+      RunAny({"/bin/bash", "-n"}, {}, Out({"completion", "bash"}));
   EXPECT_EQ(bash.exit_code, 0) << bash.err;
   EXPECT_EQ(bash.err, "");
   EXPECT_THAT(Out({"completion", "zsh"}), StartsWith("#compdef nodectl"));
@@ -205,7 +205,7 @@ TEST_F(NodectlTest, BashCompletionOffersPods) {
                              "nodectl() { " + NODECTL_BINARY + " \"$@\"; }\n"
                              "COMP_WORDS=(nodectl logs w); COMP_CWORD=2; _nodectl\n"
                              "echo \"${COMPREPLY[@]}\"\n";
-  const base::ChildResult result = RunAny({"/bin/bash", "/dev/stdin"},
+  const base::ChildResult result = RunAny({"/bin/bash"},
                                           {"KEELSON_SOCKET=" + socket_, "PATH=/usr/bin:/bin"}, script);
   EXPECT_EQ(result.out, "web\n") << result.err;
 }

@@ -26,6 +26,7 @@ class FakeNodeView : public NodeView {
   // Followers of a container wait here.
   std::map<std::string, std::vector<base::OneShot<bool>>> followers;
   bool containers_run = false;
+  int waiting = 0;  // followers that are there now
 
   // The log of the first instance of `container`.
   std::string LogPath(const std::string& ns, const std::string& pod, const std::string& container) {
@@ -56,6 +57,10 @@ class FakeNodeView : public NodeView {
   }
   base::Task<void> ContainerEnded(std::string id) override {
     if (!containers_run) co_return;
+    struct Count {
+      int& waiting;
+      ~Count() { --waiting; }
+    } count{++waiting};
     base::OneShot<bool> end;
     followers[id].push_back(end);
     co_await end.Wait();
