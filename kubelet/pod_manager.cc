@@ -80,12 +80,14 @@ void PodManager::Reconcile() {
     if (!sources_ready() && !IsStaticPod(running.worker->pod())) continue;
     running.worker->Terminate({.grace = std::nullopt, .verdict = std::nullopt, .removed = true});
   }
+  // Strangers first: a pod of the same name has to wait until they are gone.
+  if (sources_ready()) {
+    for (const PodUid& uid : s_.pleg.KnownPods())
+      if (!workers_.contains(uid) && !desired_.contains(uid)) StartOrphan(uid);
+    sweep_.Set();
+  }
   for (auto& [uid, desired] : desired_)
     if (!workers_.contains(uid)) StartDesired(uid, desired);
-  if (!sources_ready()) return;
-  for (const PodUid& uid : s_.pleg.KnownPods())
-    if (!workers_.contains(uid)) StartOrphan(uid);
-  sweep_.Set();
 }
 
 void PodManager::StartDesired(const PodUid& uid, Desired& desired) {

@@ -146,6 +146,13 @@ void World::Run(base::Nanos time) {
 
 kubelet::PodManager& World::manager() { return life_->manager; }
 
+std::string World::Describe(const std::string& uid) const {
+  for (const auto& entry : life_->manager.Pods())
+    if (entry.pod->metadata().uid() == uid)
+      return StrCat(entry.doing, "\n", entry.status.ShortDebugString(), "\n");
+  return "the agent does not know it\n";
+}
+
 std::string World::Problems() const {
   std::string problems;
   for (const auto& v : runtime_.violations) base::StrAppend(&problems, v, "\n");
@@ -168,7 +175,8 @@ std::string World::Problems() const {
       if (is_init && !kubelet::IsSidecar(c)) return;
       std::string key = StrCat(uid, "/", c.name());
       if (running[key] != 1)
-        base::StrAppend(&problems, key, " runs ", running[key], " times instead of once\n");
+        base::StrAppend(&problems, key, " runs ", running[key], " times instead of once\n",
+                        life_ ? Describe(uid) : "");
     };
     // A pod whose containers all end is done, and its sidecars with it.
     bool lasts = pod->spec().restartpolicy() == "Always" ||

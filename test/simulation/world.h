@@ -55,6 +55,8 @@ class World {
  private:
   struct Life;
   void Tell();
+  // What the agent thinks of a pod.
+  std::string Describe(const std::string& uid) const;
 
   base::VirtualClock clock_;
   Random random_;
