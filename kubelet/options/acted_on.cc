@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the agent acts on. Whoever makes a setting work adds its name here; main warns about every
+// other setting that a user gives.
+#include <algorithm>
+#include <set>
+
+#include "kubelet/options/flags.h"
+#include "kubelet/options/options.h"
+
+namespace keelson::kubelet {
+namespace {
+
+// Fields of the file, and flags (with dashes) that have no field.
+constexpr std::string_view kActedOn[] = {
+    "--config", "--config-dir", "--hostname-override", "--kubeconfig", "--root-dir",
+    "cgroupDriver", "cgroupRoot", "containerRuntimeEndpoint", "cpuCFSQuota", "cpuCFSQuotaPeriod",
+    "failCgroupV1", "failSwapOn", "fileCheckFrequency", "healthzBindAddress", "healthzPort",
+    "httpCheckFrequency", "imageServiceEndpoint", "logging", "podLogsDir", "podPidsLimit",
+    "runtimeRequestTimeout", "staticPodPath", "staticPodURL", "staticPodURLHeader",
+};
+
+std::string FieldOf(const std::string& name) {
+  if (!name.starts_with("--")) return name;
+  const FlagSpec* spec = FindFlag(std::string_view(name).substr(2));
+  if (spec == nullptr || *spec->field == '\0') return name;
+  std::string_view field = spec->field;
+  return std::string(field.substr(0, field.find('.')));
+}
+
+}  // namespace
+
+std::vector<std::string> NotYetActedOn(const KubeletOptions& options) {
+  std::vector<std::string> names;
+  std::set<std::string> seen;
+  for (const std::string& name : options.set_explicitly)
+    if (std::find(std::begin(kActedOn), std::end(kActedOn), FieldOf(name)) == std::end(kActedOn) &&
+        seen.insert(name).second)
+      names.push_back(name);
+  return names;
+}
+
+}  // namespace keelson::kubelet

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <iterator>
+
+#include "kubelet/options/parts.h"
+
+namespace keelson::kubelet {
+namespace {
+
+// Names that Kubernetes 1.36 knows, sorted.
+constexpr std::string_view kGates[] = {
+    "APIResponseCompression", "APIServerIdentity", "APIServerTracing", "APIServingWithRoutine",
+    "AggregatedDiscoveryRemoveBetaType", "AllAlpha", "AllBeta", "AllowDNSOnlyNodeCSR",
+    "AllowInsecureKubeletCertificateSigningRequests",
+    "AllowOverwriteTerminationGracePeriodSeconds", "AllowParsingUserUIDFromCertAuth",
+    "AllowServiceExternalIPs", "AllowUnsafeMalformedObjectDeletion",
+    "AnonymousAuthConfigurableEndpoints", "AnyVolumeDataSource", "AtomicFIFO",
+    "AuthorizeNodeWithSelectors", "AuthorizePodWebsocketUpgradeCreatePermission",
+    "AuthorizeWithSelectors", "BtreeWatchCache", "CBORServingAndStorage",
+    "CPUManagerPolicyAlphaOptions", "CPUManagerPolicyBetaOptions", "CPUManagerPolicyOptions",
+    "CRIListStreaming", "CSIServiceAccountTokenSecrets", "CSIVolumeHealth",
+    "ChangeContainerStatusOnKubeletRestart", "ClearingNominatedNodeNameAfterBinding",
+    "ClientsAllowCARotation", "ClientsAllowCBOR", "ClientsAllowTLSCacheGC", "ClientsPreferCBOR",
+    "ClusterTrustBundle", "ClusterTrustBundleProjection", "ComponentFlagz", "ComponentSLIs",
+    "ComponentStatusz", "ConcurrentWatchObjectDecode", "ConsistentListFromCache",
+    "ConstrainedImpersonation", "ContainerCheckpoint", "ContainerRestartRules",
+    "ContainerStopSignals", "ContextualLogging", "CoordinatedLeaderElection",
+    "CrossNamespaceVolumeDataSource", "CustomCPUCFSQuotaPeriod", "DRAAdminAccess",
+    "DRAConsumableCapacity", "DRADeviceBindingConditions", "DRADeviceTaintRules",
+    "DRADeviceTaints", "DRAExtendedResource", "DRAListTypeAttributes",
+    "DRANodeAllocatableResources", "DRAPartitionableDevices", "DRAPrioritizedList",
+    "DRAResourceClaimDeviceStatus", "DRAResourceClaimGranularStatusAuthorization",
+    "DRAResourcePoolStatus", "DRASchedulerFilterTimeout", "DRAWorkloadResourceClaims",
+    "DeclarativeValidation", "DeclarativeValidationBeta", "DeclarativeValidationTakeover",
+    "DeploymentReplicaSetTerminatingReplicas", "DetectCacheInconsistency",
+    "DisableAllocatorDualWrite", "DisableCPUQuotaWithExclusiveCPUs", "DisableNodeKubeProxyVersion",
+    "DynamicResourceAllocation", "EnvFiles", "EventedPLEG", "ExecProbeTimeout",
+    "ExtendWebSocketsToKubelet", "ExternalServiceAccountTokenSigner", "GangScheduling",
+    "GenericWorkload", "GitRepoVolumeDriver", "GracefulNodeShutdown",
+    "GracefulNodeShutdownBasedOnPodPriority", "HPAConfigurableTolerance", "HPAScaleToZero",
+    "HostnameOverride", "ImageMaximumGCAge", "ImageVolume", "ImageVolumeWithDigest",
+    "InOrderInformers", "InOrderInformersBatchProcess", "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScaling", "InPlacePodVerticalScalingExclusiveCPUs",
+    "InPlacePodVerticalScalingExclusiveMemory", "InPlacePodVerticalScalingInitContainers",
+    "InformerResourceVersion", "JobBackoffLimitPerIndex", "JobManagedBy",
+    "JobPodReplacementPolicy", "JobSuccessPolicy", "KMSv1", "KubeletCgroupDriverFromCRI",
+    "KubeletCrashLoopBackOffMax", "KubeletEnsureSecretPulledImages", "KubeletFineGrainedAuthz",
+    "KubeletInUserNamespace", "KubeletPSI", "KubeletPodResourcesDynamicResources",
+    "KubeletPodResourcesGet", "KubeletPodResourcesListUseActivePods",
+    "KubeletRegistrationGetOnExistsOnly", "KubeletSeparateDiskGC",
+    "KubeletServiceAccountTokenForCredentialProviders", "KubeletTracing", "ListFromCacheSnapshot",
+    "LocalStorageCapacityIsolationFSQuotaMonitoring", "LogarithmicScaleDown",
+    "LoggingAlphaOptions", "LoggingBetaOptions", "LoggingStableOptions",
+    "ManifestBasedAdmissionControlConfig", "MatchLabelKeysInPodAffinity",
+    "MatchLabelKeysInPodTopologySpread", "MatchLabelKeysInPodTopologySpreadSelectorMerge",
+    "MaxUnavailableStatefulSet", "MemoryQoS", "MultiCIDRServiceAllocator",
+    "MutableCSINodeAllocatableCount", "MutablePVNodeAffinity",
+    "MutablePodResourcesForSuspendedJobs", "MutableSchedulingDirectivesForSuspendedJobs",
+    "MutatingAdmissionPolicy", "NFTablesProxyMode", "NodeDeclaredFeatures",
+    "NodeInclusionPolicyInPodTopologySpread", "NodeLogQuery", "NodeSwap",
+    "NominatedNodeNameForExpectation", "OpenAPIEnums", "OpportunisticBatching",
+    "OrderedNamespaceDeletion", "PLEGOnDemandRelist", "PersistentVolumeClaimUnusedSinceTime",
+    "PodAndContainerStatsFromCRI", "PodCertificateRequest", "PodDeletionCost",
+    "PodLevelResourceManagers", "PodLevelResources", "PodLifecycleSleepAction",
+    "PodLifecycleSleepActionAllowZero", "PodLogsQuerySplitStreams",
+    "PodObservedGenerationTracking", "PodReadyToStartContainersCondition",
+    "PodSchedulingReadiness", "PodTopologyLabelsAdmission", "PodsAPI", "PortForwardWebsockets",
+    "PreferSameTrafficDistribution", "PreventStaticPodAPIReferences", "ProcMountType",
+    "QOSReserved", "RecoverVolumeExpansionFailure", "RecursiveReadOnlyMounts",
+    "ReduceDefaultCrashLoopBackOffDecay", "RelaxedDNSSearchValidation",
+    "RelaxedEnvironmentVariableValidation", "RelaxedServiceNameValidation",
+    "ReloadKubeletClientCAFile", "ReloadKubeletServerCertificateFile", "RemoteRequestHeaderUID",
+    "ResilientWatchCacheInitialization", "ResourceHealthStatus", "ResourceHealthStatusMessage",
+    "RestartAllContainersOnContainerExits", "RetryGenerateName", "RotateKubeletServerCertificate",
+    "RuntimeClassInImageCriApi", "SELinuxChangePolicy", "SELinuxMount",
+    "SELinuxMountReadWriteOncePod", "SchedulerAsyncAPICalls", "SchedulerAsyncPreemption",
+    "SchedulerPopFromBackoffQ", "SchedulerQueueingHints", "SeparateCacheWatchRPC",
+    "SeparateTaintEvictionController", "ServiceAccountNodeAudienceRestriction",
+    "ServiceAccountTokenJTI", "ServiceAccountTokenNodeBinding",
+    "ServiceAccountTokenNodeBindingValidation", "ServiceAccountTokenPodNodeInfo",
+    "ServiceCIDRStatusFieldWiping", "ShardedListAndWatch", "SidecarContainers",
+    "SizeBasedListCostEstimate", "StaleControllerConsistencyDaemonSet",
+    "StaleControllerConsistencyJob", "StaleControllerConsistencyReplicaSet",
+    "StaleControllerConsistencyStatefulSet", "StatefulSetSemanticRevisionComparison",
+    "StorageCapacityScoring", "StorageNamespaceIndex", "StorageVersionAPI", "StorageVersionHash",
+    "StorageVersionMigrator", "StreamingCollectionEncodingToJSON",
+    "StreamingCollectionEncodingToProtobuf", "StrictIPCIDRValidation",
+    "StructuredAuthenticationConfiguration", "StructuredAuthenticationConfigurationEgressSelector",
+    "StructuredAuthenticationConfigurationJWKSMetrics", "SupplementalGroupsPolicy",
+    "SystemdWatchdog", "TaintTolerationComparisonOperators",
+    "TokenRequestServiceAccountUIDValidation", "TopologyAwareWorkloadScheduling",
+    "TopologyManagerPolicyAlphaOptions", "TopologyManagerPolicyBetaOptions",
+    "TopologyManagerPolicyOptions", "TranslateStreamCloseWebsocketRequests",
+    "UnauthenticatedHTTP2DOSMitigation", "UnknownVersionInteroperabilityProxy",
+    "UnlockWhileProcessingFIFO", "UserNamespacesHostNetworkSupport", "UserNamespacesSupport",
+    "VolumeAttributesClass", "VolumeLimitScaling", "WatchCacheInitializationPostStartHook",
+    "WatchList", "WatchListClient", "WinDSR", "WinOverlay", "WindowsCPUAndMemoryAffinity",
+    "WindowsGracefulNodeShutdown", "WindowsHostNetwork", "WorkloadAwarePreemption",
+    "WorkloadWithJob",
+};
+
+}  // namespace
+
+bool IsFeatureGate(std::string_view name) {
+  return std::binary_search(std::begin(kGates), std::end(kGates), name);
+}
+
+}  // namespace keelson::kubelet
