@@ -75,9 +75,9 @@ void EventLog::Record(v1::ObjectReference object, EventType type, std::string_vi
   Shorten(&message);
   v1::Event event = Make(std::move(object), type, reason, std::move(message));
   const v1::ObjectReference& about = event.involvedobject();
-  KLOG_INFO("Event occurred", {"object", about.namespace_().empty()
-                                             ? about.name()
-                                             : about.namespace_() + "/" + about.name()},
+  KLOG_INFO("Event occurred",
+            {"object",
+             about.namespace_().empty() ? about.name() : about.namespace_() + "/" + about.name()},
             {"fieldPath", about.fieldpath()}, {"kind", about.kind()}, {"type", event.type()},
             {"reason", event.reason()}, {"message", event.message()});
   std::string key = Correlate(event);
@@ -89,8 +89,8 @@ v1::Event EventLog::Make(v1::ObjectReference object, EventType type, std::string
                          std::string message) const {
   const base::WallTime now = clock_.Now();
   v1::Event event;
-  event.mutable_metadata()->set_name(base::StrCat(
-      object.name(), ".", absl::Hex(static_cast<uint64_t>(base::ToUnixNanos(now)))));
+  event.mutable_metadata()->set_name(
+      base::StrCat(object.name(), ".", absl::Hex(static_cast<uint64_t>(base::ToUnixNanos(now)))));
   event.mutable_metadata()->set_namespace_(object.namespace_().empty() ? "default"
                                                                        : object.namespace_());
   SetTime(now, event.mutable_metadata()->mutable_creationtimestamp());

@@ -24,9 +24,15 @@ std::string WithNineDigits(std::string_view time) {
 void LogDecoder::Feed(std::string_view bytes, std::string* out) {
   while (!bytes.empty()) {
     switch (state_) {
-      case State::kHeader: bytes = EatHeader(bytes, out); break;
-      case State::kContent: bytes = EatContent(bytes, out); break;
-      case State::kSkip: bytes = EatSkipped(bytes); break;
+      case State::kHeader:
+        bytes = EatHeader(bytes, out);
+        break;
+      case State::kContent:
+        bytes = EatContent(bytes, out);
+        break;
+      case State::kSkip:
+        bytes = EatSkipped(bytes);
+        break;
     }
   }
 }

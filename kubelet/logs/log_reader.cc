@@ -72,8 +72,12 @@ absl::StatusOr<int64_t> TailStart(const SharedFd& fd, int64_t size, int64_t line
 class LogStream {
  public:
   LogStream(base::Loop& loop, LogRequest request, LogSink sink, LogEnd end)
-      : loop_(loop), request_(std::move(request)), sink_(std::move(sink)), end_(std::move(end)),
-        left_(request_.limit_bytes), tasks_(loop) {}
+      : loop_(loop),
+        request_(std::move(request)),
+        sink_(std::move(sink)),
+        end_(std::move(end)),
+        left_(request_.limit_bytes),
+        tasks_(loop) {}
 
   Task<absl::Status> Run() {
     CO_RETURN_IF_ERROR(OpenDirectory());
@@ -106,9 +110,9 @@ class LogStream {
   const LogSink sink_;
   const LogEnd end_;
   base::UniqueFd dir_;
-  std::string name_;            // of the live file in dir_
+  std::string name_;  // of the live file in dir_
   int64_t size_at_open_ = 0;
-  int64_t left_;                // bytes of output allowed; negative: no limit
+  int64_t left_;  // bytes of output allowed; negative: no limit
   // Oldest first, the live one last; its predecessor stays while a late writer may hold it.
   std::deque<OpenLog> files_;
   std::unique_ptr<base::Inotify> inotify_;
@@ -227,8 +231,7 @@ Task<absl::Status> LogStream::FollowUntilEnd() {
     cancelled = std::current_exception();
   }
   if (cancelled)
-    co_await boost::asio::this_coro::reset_cancellation_state(
-        boost::asio::disable_cancellation());
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
   co_await tasks_.CancelAndJoin();
   if (cancelled) std::rethrow_exception(cancelled);
   co_return status;
@@ -278,8 +281,10 @@ std::vector<std::string> LogStream::RotatedSince(ino_t inode) {
     if (!name.starts_with(name_ + ".") || name.ends_with(".gz") || name.ends_with(".tmp")) continue;
     struct stat info;
     if (::fstatat(dir_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0) continue;
-    if (info.st_ino == inode) since.clear();
-    else since.push_back(name);
+    if (info.st_ino == inode)
+      since.clear();
+    else
+      since.push_back(name);
   }
   return since;
 }

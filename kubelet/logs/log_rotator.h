@@ -13,10 +13,10 @@
 namespace keelson::kubelet {
 
 struct RotatorOptions {
-  int64_t max_size_bytes = 10 << 20;           // containerLogMaxSize; negative: no rotation
-  int max_files = 5;                           // containerLogMaxFiles
+  int64_t max_size_bytes = 10 << 20;                // containerLogMaxSize; negative: no rotation
+  int max_files = 5;                                // containerLogMaxFiles
   base::Nanos interval = std::chrono::seconds(10);  // containerLogMonitorInterval
-  int workers = 1;                             // containerLogMaxWorkers
+  int workers = 1;                                  // containerLogMaxWorkers
 };
 
 struct RunningLog {
@@ -36,8 +36,8 @@ class LogRotator {
 
   // Checks at each interval until cancelled; returns at once when rotation is off.
   base::Task<void> Run();
-  // One turn: afterwards every log that was too large has been rotated; failures are logged and tried
-  // again at the next turn.
+  // One turn: afterwards every log that was too large has been rotated; failures are logged and
+  // tried again at the next turn.
   base::Task<void> CheckAll();
   // Rotates the log if it is too large, reopens it if it is missing.
   base::Task<absl::Status> Check(RunningLog log);

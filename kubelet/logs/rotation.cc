@@ -92,8 +92,7 @@ RotationPlan PlanRotation(const std::string& name, std::vector<std::string> name
 }
 
 std::string RotationStamp(base::WallTime time) {
-  const time_t seconds =
-      std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+  const time_t seconds = std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
   struct tm parts;
   ::localtime_r(&seconds, &parts);
   char text[32];

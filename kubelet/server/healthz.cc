@@ -26,8 +26,11 @@ HttpRoutes Routes() {
 }  // namespace
 
 HealthzServer::HealthzServer(base::Loop& loop, std::string address, uint16_t port)
-    : loop_(loop), address_(std::move(address)), port_(port),
-      server_(loop, Routes(), {.header_bytes = 16 << 10, .body_bytes = 0}), tasks_(loop) {}
+    : loop_(loop),
+      address_(std::move(address)),
+      port_(port),
+      server_(loop, Routes(), {.header_bytes = 16 << 10, .body_bytes = 0}),
+      tasks_(loop) {}
 
 void HealthzServer::Start() { tasks_.Spawn("healthz listen", Listen()); }
 

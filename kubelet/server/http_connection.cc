@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one file that knows Beast: its parser reads requests; what we write is simple enough by itself.
+// The one file that knows Beast: its parser reads requests; what we write is simple enough by
+// itself.
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/beast/http/error.hpp>
@@ -48,7 +49,10 @@ class HttpResponder : public Responder {
  public:
   HttpResponder(base::Loop& loop, ByteStream& stream, const HttpLimits& limits, unsigned version,
                 bool keep_alive)
-      : loop_(loop), stream_(stream), limits_(limits), keep_alive_(keep_alive),
+      : loop_(loop),
+        stream_(stream),
+        limits_(limits),
+        keep_alive_(keep_alive),
         chunked_(version >= 11) {}
 
   Task<absl::Status> Send(HttpResponse response) override {
@@ -189,8 +193,8 @@ class Connection {
     HttpResponder responder(loop_, stream_, limits_, 11, false);
     HttpResponse response;
     response.status = status;
-    response.body = base::StrCat(
-        View(http::obsolete_reason(static_cast<http::status>(status))), "\n");
+    response.body =
+        base::StrCat(View(http::obsolete_reason(static_cast<http::status>(status))), "\n");
     // The client may be gone, which is what we are about to make of it anyway.
     static_cast<void>(co_await responder.Send(std::move(response)));
   }
@@ -216,7 +220,7 @@ class Connection {
       alive = co_await RunHandler(*found.handler, request, responder);
     else
       alive = co_await NotFound(found, responder);
-    co_return alive && responder.keep_alive();
+    co_return alive&& responder.keep_alive();
   }
 
   Task<bool> NotFound(HttpRoutes::Found found, HttpResponder& responder) {
@@ -242,8 +246,7 @@ class Connection {
     } catch (const boost::system::system_error&) {
       cancelled = std::current_exception();
     }
-    if (cancelled)
-      co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    if (cancelled) co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await both.CancelAndJoin();
     if (cancelled) std::rethrow_exception(cancelled);
     co_return whole;

@@ -21,7 +21,7 @@ using Query = std::vector<std::pair<std::string, std::string>>;
 
 struct HttpRequest {
   std::string method;
-  std::string path;   // decoded, without the query
+  std::string path;                           // decoded, without the query
   std::map<std::string, std::string> params;  // of the route's pattern: {name}
   Query query;
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case

@@ -43,8 +43,7 @@ Task<void> HttpServer::AcceptAll(std::unique_ptr<Listener> listener) {
     }
     KLOG_WARNING("Connection not accepted", {"listener", listener->Name()},
                  {"err", stream.status()});
-    if (!absl::IsPermissionDenied(stream.status()))
-      co_await base::Sleep(loop_.clock(), kPause);
+    if (!absl::IsPermissionDenied(stream.status())) co_await base::Sleep(loop_.clock(), kPause);
   }
 }
 

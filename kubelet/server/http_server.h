@@ -14,14 +14,14 @@
 
 namespace keelson::kubelet {
 
-// Defaults of times are upstream's; see also the reference of each field's consequence.
+// What happens beyond each bound stands beside it. idle and write are upstream's times.
 struct HttpLimits {
-  size_t header_bytes = 1 << 20;   // beyond: 431
-  size_t body_bytes = 1 << 20;     // beyond: 413
-  size_t connections = 256;        // beyond: not accepted until one ends
-  base::Nanos idle = std::chrono::seconds(90);      // between requests: closed
-  base::Nanos request = std::chrono::seconds(30);   // first byte to last of a request: 408
-  base::Nanos write = std::chrono::hours(4);        // one piece of an answer not taken: closed
+  size_t header_bytes = 1 << 20;                   // beyond: 431
+  size_t body_bytes = 1 << 20;                     // beyond: 413
+  size_t connections = 256;                        // beyond: not accepted until one ends
+  base::Nanos idle = std::chrono::seconds(90);     // between requests: closed
+  base::Nanos request = std::chrono::seconds(30);  // first byte to last of a request: 408
+  base::Nanos write = std::chrono::hours(4);       // one piece of an answer not taken: closed
 };
 
 class HttpRoutes {

@@ -66,7 +66,8 @@ Value List(std::vector<Value> items) {
 Value Map(std::vector<std::pair<std::string, Value>> members) {
   Value value;
   value.kind = Value::Kind::kMap;
-  for (auto& [key, member] : members) value.members.push_back({std::move(key), 0, std::move(member)});
+  for (auto& [key, member] : members)
+    value.members.push_back({std::move(key), 0, std::move(member)});
   return value;
 }
 
@@ -114,7 +115,9 @@ Task<void> Reply(Responder& responder, HttpResponse response) {
 }  // namespace
 
 LocalApi::LocalApi(base::Loop& loop, NodeView& view, LocalApiOptions options)
-    : loop_(loop), view_(view), options_(std::move(options)),
+    : loop_(loop),
+      view_(view),
+      options_(std::move(options)),
       server_(loop, Routes(), options_.limits) {}
 
 absl::Status LocalApi::Start() {
@@ -128,10 +131,10 @@ HttpRoutes LocalApi::Routes() {
   HttpRoutes routes;
   auto get = [&](std::string pattern,
                  Task<void> (LocalApi::*method)(const HttpRequest&, Responder&)) {
-    routes.Add("GET", std::move(pattern), [this, method](const HttpRequest& request,
-                                                         Responder& responder) {
-      return (this->*method)(request, responder);
-    });
+    routes.Add("GET", std::move(pattern),
+               [this, method](const HttpRequest& request, Responder& responder) {
+                 return (this->*method)(request, responder);
+               });
   };
   get("/pods", &LocalApi::GetPods);
   get("/pods/{namespace}/{name}", &LocalApi::GetPod);
@@ -178,8 +181,7 @@ Task<void> LocalApi::GetEvents(const HttpRequest& request, Responder& responder)
 
 Task<void> LocalApi::GetImages(const HttpRequest&, Responder& responder) {
   absl::StatusOr<std::vector<NodeImage>> images = co_await view_.Images();
-  HttpResponse response =
-      images.ok() ? Json(ImagesJson(*images)) : ErrorText(images.status());
+  HttpResponse response = images.ok() ? Json(ImagesJson(*images)) : ErrorText(images.status());
   co_await Reply(responder, std::move(response));
 }
 

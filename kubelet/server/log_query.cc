@@ -28,7 +28,8 @@ absl::StatusOr<int64_t> ParseNumber(const std::string& name, const std::string& 
 
 // Seconds beyond what a time can hold mean: since ever.
 base::WallTime Ago(base::WallTime now, int64_t seconds) {
-  const int64_t most = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+  const int64_t most =
+      std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
   return now - std::chrono::seconds(std::min(seconds, most));
 }
 

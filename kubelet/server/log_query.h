@@ -13,8 +13,8 @@ struct LogQuery {
   bool previous = false;
 };
 
-// `now` is what sinceSeconds counts from. InvalidArgument: not a value of its type (400); OutOfRange:
-// a value that makes no sense, or two that exclude each other (422).
+// `now` is what sinceSeconds counts from. InvalidArgument: not a value of its type (400);
+// OutOfRange: a value that makes no sense, or two that exclude each other (422).
 absl::StatusOr<LogQuery> ParseLogQuery(const Query& query, base::WallTime now);
 
 }  // namespace keelson::kubelet

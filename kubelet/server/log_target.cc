@@ -49,13 +49,13 @@ std::string InstanceOf(const ContainerStatus& status, bool previous) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ChooseLogInstance(const k8s::v1::Pod& pod,
-                                              const std::string& container, bool previous) {
+absl::StatusOr<std::string> ChooseLogInstance(const k8s::v1::Pod& pod, const std::string& container,
+                                              bool previous) {
   const std::string what =
       base::StrCat("container \"", container, "\" in pod \"", pod.metadata().name(), "\" ");
   if (!InSpec(pod.spec(), container))
-    return absl::NotFoundError(base::StrCat("container ", container, " not found in pod ",
-                                            pod.metadata().name()));
+    return absl::NotFoundError(
+        base::StrCat("container ", container, " not found in pod ", pod.metadata().name()));
   const ContainerStatus* status = FindStatus(pod.status(), container);
   if (status == nullptr) return absl::FailedPreconditionError(what + "is not available");
   const std::string id = WithoutScheme(InstanceOf(*status, previous));

@@ -9,10 +9,10 @@
 
 namespace keelson::kubelet {
 
-// The id (without `containerd://`) of the instance: with `previous` the one before the present, else
-// the running one, else the last that ended. NotFound: the spec has no such container.
+// The id (without `containerd://`) of the instance: with `previous` the one before the present,
+// else the running one, else the last that ended. NotFound: the spec has no such container.
 // FailedPrecondition: there is no such instance; the texts are upstream's, shown by kubectl.
-absl::StatusOr<std::string> ChooseLogInstance(const k8s::v1::Pod& pod,
-                                              const std::string& container, bool previous);
+absl::StatusOr<std::string> ChooseLogInstance(const k8s::v1::Pod& pod, const std::string& container,
+                                              bool previous);
 
 }  // namespace keelson::kubelet

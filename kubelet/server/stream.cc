@@ -80,7 +80,8 @@ class SocketListener : public Listener {
       if (errno != EAGAIN) co_return base::ErrnoStatus("accept", name_);
       absl::Status ready = co_await base::WaitReadable(loop_, fd_.get());
       if (ready.ok()) continue;
-      co_await base::Yield();  // when we were cancelled this unwinds: that is no error of the listener
+      co_await base::Yield();  // when we were cancelled this unwinds: that is no error of the
+                               // listener
       co_return ready;
     }
   }
@@ -103,7 +104,8 @@ class UnixListener : public SocketListener {
  public:
   UnixListener(base::Loop& loop, base::UniqueFd fd, UnixListenOptions options, struct stat self)
       : SocketListener(loop, std::move(fd), AF_UNIX, base::StrCat("unix:", options.path)),
-        options_(std::move(options)), self_(self) {}
+        options_(std::move(options)),
+        self_(self) {}
   ~UnixListener() override {
     struct stat now;
     // Another agent may have put its own there.
@@ -133,9 +135,9 @@ absl::StatusOr<sockaddr_un> UnixAddress(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof(address.sun_path))
-    return absl::InvalidArgumentError(
-        base::StrCat("socket path ", path, " has ", path.size(), " bytes, at most ",
-                     sizeof(address.sun_path) - 1, " fit; use a shorter root directory"));
+    return absl::InvalidArgumentError(base::StrCat("socket path ", path, " has ", path.size(),
+                                                   " bytes, at most ", sizeof(address.sun_path) - 1,
+                                                   " fit; use a shorter root directory"));
   std::memcpy(address.sun_path, path.data(), path.size());
   return address;
 }
@@ -181,13 +183,15 @@ absl::StatusOr<std::unique_ptr<Listener>> ListenTcp(base::Loop& loop, const std:
   sockaddr_in four{};
   const bool is_four = ::inet_pton(AF_INET, address.c_str(), &four.sin_addr) == 1;
   if (!is_four && ::inet_pton(AF_INET6, address.c_str(), &six.sin6_addr) != 1)
-    return absl::InvalidArgumentError(base::StrCat("listen address ", address, " is no IP address"));
+    return absl::InvalidArgumentError(
+        base::StrCat("listen address ", address, " is no IP address"));
   four.sin_family = AF_INET;
   four.sin_port = htons(port);
   six.sin6_family = AF_INET6;
   six.sin6_port = htons(port);
   const int family = is_four ? AF_INET : AF_INET6;
-  const auto* raw = is_four ? reinterpret_cast<sockaddr*>(&four) : reinterpret_cast<sockaddr*>(&six);
+  const auto* raw =
+      is_four ? reinterpret_cast<sockaddr*>(&four) : reinterpret_cast<sockaddr*>(&six);
   socklen_t size = is_four ? sizeof(four) : sizeof(six);
   const std::string wanted = base::StrCat(address, ":", port);
 

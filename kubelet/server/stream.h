@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Byte streams the HTTP server speaks over, and where they come from: a unix socket, TCP, and whatever
-// wraps them (TLS). Loop only.
+// Byte streams the HTTP server speaks over, and where they come from: a unix socket, TCP, and
+// whatever wraps them (TLS). Loop only.
 #pragma once
 
 #include <sys/types.h>
@@ -42,8 +42,8 @@ struct UnixListenOptions {
   std::string path;  // at most 107 bytes (unix(7)); its directory exists
   uid_t allowed_uid = 0;
 };
-// Mode 0600, and a peer of another user is turned away (SO_PEERCRED). A socket nobody listens on any
-// more is replaced; AlreadyExists when somebody does. The destructor removes the socket.
+// Mode 0600, and a peer of another user is turned away (SO_PEERCRED). A socket nobody listens on
+// any more is replaced; AlreadyExists when somebody does. The destructor removes the socket.
 absl::StatusOr<std::unique_ptr<Listener>> ListenUnix(base::Loop& loop, UnixListenOptions options);
 
 // `address` is an IPv4 or IPv6 literal; port 0 takes a free one, which Name() tells.

@@ -28,7 +28,8 @@ std::string Encode(std::string_view text, bool keep_slash) {
   constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;
   for (unsigned char c : text) {
-    if (std::isalnum(c) || c == '-' || c == '.' || c == '_' || c == '~' || (keep_slash && c == '/')) {
+    if (std::isalnum(c) || c == '-' || c == '.' || c == '_' || c == '~' ||
+        (keep_slash && c == '/')) {
       out += static_cast<char>(c);
     } else {
       out += '%';
@@ -95,8 +96,10 @@ class Answer {
   void TakeBody() {
     if (!parser_.is_header_done()) return;
     std::string& body = parser_.get().body();
-    if (parser_.get().result_int() < 400) sink_(body);
-    else if (error_.size() < kMaxErrorText) error_ += body;
+    if (parser_.get().result_int() < 400)
+      sink_(body);
+    else if (error_.size() < kMaxErrorText)
+      error_ += body;
     body.clear();
   }
 
@@ -129,12 +132,12 @@ absl::StatusOr<int> Client::Connect() const {
     return fd.release();
   switch (errno) {
     case ENOENT:
-      return absl::UnavailableError(base::StrCat(
-          "the agent is not running: there is no socket ", socket_path_,
-          "\nStart kubelet, or name the socket below its --root-dir with --socket."));
+      return absl::UnavailableError(
+          base::StrCat("the agent is not running: there is no socket ", socket_path_,
+                       "\nStart kubelet, or name the socket below its --root-dir with --socket."));
     case ECONNREFUSED:
-      return absl::UnavailableError(base::StrCat(
-          "the agent is not running: nobody listens on ", socket_path_));
+      return absl::UnavailableError(
+          base::StrCat("the agent is not running: nobody listens on ", socket_path_));
     case EACCES:
     case EPERM:
       return absl::PermissionDeniedError(

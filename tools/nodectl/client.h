@@ -19,8 +19,8 @@ class Client {
  public:
   explicit Client(std::string socket_path) : socket_path_(std::move(socket_path)) {}
 
-  // The body of the answer. Unavailable: the agent does not run; PermissionDenied: we may not ask it;
-  // NotFound and FailedPrecondition: the agent's own words.
+  // The body of the answer. Unavailable: the agent does not run; PermissionDenied: we may not ask
+  // it; NotFound and FailedPrecondition: the agent's own words.
   absl::StatusOr<std::string> Get(const std::string& path, const QueryParams& query = {}) const;
   // As Get, but hands the body to `sink` as it comes.
   absl::Status Stream(const std::string& path, const QueryParams& query,

@@ -89,19 +89,23 @@ absl::Status PrintEncoded(const google::protobuf::Message& message, const std::s
   proto::EncodeOptions encode;
   encode.pretty = true;
   encode.type = {"v1", kind};
-  auto text = output == "yaml" ? proto::EncodeYaml(message, encode)
-                               : proto::EncodeJson(message, encode);
+  auto text =
+      output == "yaml" ? proto::EncodeYaml(message, encode) : proto::EncodeJson(message, encode);
   if (!text.ok()) return text.status();
   Print(*text);
   if (!text->ends_with('\n')) Print("\n");
   return absl::OkStatus();
 }
 
-bool Encoded(const Options& options) { return options.output == "json" || options.output == "yaml"; }
+bool Encoded(const Options& options) {
+  return options.output == "json" || options.output == "yaml";
+}
 
 void SayNothingFound(const Options& options) {
-  if (options.ns.empty()) std::fputs("No resources found\n", stderr);
-  else std::fprintf(stderr, "No resources found in %s namespace.\n", options.ns.c_str());
+  if (options.ns.empty())
+    std::fputs("No resources found\n", stderr);
+  else
+    std::fprintf(stderr, "No resources found in %s namespace.\n", options.ns.c_str());
 }
 
 absl::Status GetPods(const Options& options) {
@@ -188,18 +192,19 @@ absl::StatusOr<QueryParams> LogParams(const Options& options) {
 // Options that mean nothing for what is asked: better said than ignored.
 absl::Status CheckGet(const Options& options, bool pods, bool images) {
   if (!pods && !options.names.empty())
-    return absl::InvalidArgumentError("names are for pods; events take --for (nodectl events --help)");
+    return absl::InvalidArgumentError(
+        "names are for pods; events take --for (nodectl events --help)");
   if (images && !options.ns.empty())
     return absl::InvalidArgumentError("images belong to the whole node: leave out -n");
-  if (!pods && options.output == "name")
-    return absl::InvalidArgumentError("-o name is for pods");
+  if (!pods && options.output == "name") return absl::InvalidArgumentError("-o name is for pods");
   return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::Status Get(const Options& options) {
-  RETURN_IF_ERROR(CheckGet(options, options.kind.starts_with("po"), options.kind.starts_with("im")));
+  RETURN_IF_ERROR(
+      CheckGet(options, options.kind.starts_with("po"), options.kind.starts_with("im")));
   if (options.kind.starts_with("po")) return GetPods(options);
   if (options.kind.starts_with("im")) return PrintList(options, "/images", ImagesTable);
   return Events(options);
@@ -248,8 +253,10 @@ absl::Status Events(const Options& options) {
     events->Swap(&kept);
   }
   if (Encoded(options)) return PrintEncoded(*events, "EventList", options.output);
-  if (events->items().empty()) SayNothingFound(options);
-  else Print(EventsTable(*events, StyleOf(options)));
+  if (events->items().empty())
+    SayNothingFound(options);
+  else
+    Print(EventsTable(*events, StyleOf(options)));
   return absl::OkStatus();
 }
 

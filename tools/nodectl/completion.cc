@@ -4,7 +4,8 @@
 namespace keelson::nodectl {
 namespace {
 
-constexpr std::string_view kBash = R"sh(# nodectl completion for bash; load with: source <(nodectl completion bash)
+constexpr std::string_view kBash =
+    R"sh(# nodectl completion for bash; load with: source <(nodectl completion bash)
 _nodectl_pods() {
   nodectl get pods -o name 2>/dev/null | sed 's|^pod/||'
 }
@@ -92,7 +93,8 @@ else
 fi
 )sh";
 
-constexpr std::string_view kFish = R"sh(# nodectl completion for fish; load with: nodectl completion fish | source
+constexpr std::string_view kFish =
+    R"sh(# nodectl completion for fish; load with: nodectl completion fish | source
 function __nodectl_pods
     nodectl get pods -o name 2>/dev/null | string replace -r '^pod/' ''
 end

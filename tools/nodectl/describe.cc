@@ -68,8 +68,10 @@ void Head(const Pod& pod, base::WallTime now, TabbedText* out) {
     out->Line(0, "Runtime Class Name:\t", spec.runtimeclassname());
   if (!spec.serviceaccountname().empty())
     out->Line(0, "Service Account:\t", spec.serviceaccountname());
-  if (spec.nodename().empty()) out->Line(0, "Node:\t<none>");
-  else out->Line(0, "Node:\t", spec.nodename(), "/", pod.status().hostip());
+  if (spec.nodename().empty())
+    out->Line(0, "Node:\t<none>");
+  else
+    out->Line(0, "Node:\t", spec.nodename(), "/", pod.status().hostip());
   if (pod.status().has_starttime())
     out->Line(0, "Start Time:\t", LongTime(pod.status().starttime()));
   Labels("Labels", meta.labels(), out);
@@ -79,8 +81,10 @@ void Head(const Pod& pod, base::WallTime now, TabbedText* out) {
 
 void Addresses(const Pod& pod, TabbedText* out) {
   out->Line(0, "IP:\t", pod.status().podip());
-  if (pod.status().podips().empty()) out->Line(0, "IPs:\t<none>");
-  else out->Line(0, "IPs:");
+  if (pod.status().podips().empty())
+    out->Line(0, "IPs:\t<none>");
+  else
+    out->Line(0, "IPs:");
   for (const auto& ip : pod.status().podips()) out->Line(1, "IP:\t", ip.ip());
   for (const auto& owner : pod.metadata().ownerreferences())
     if (owner.controller()) out->Line(0, "Controlled By:\t", owner.kind(), "/", owner.name());

@@ -126,15 +126,16 @@ std::string EnvText(const Pod& pod, const k8s::v1::EnvVar& env) {
   if (from.has_fieldref())
     return base::StrCat(FieldValue(pod, from.fieldref().fieldpath()), " (",
                         from.fieldref().apiversion(), ":", from.fieldref().fieldpath(), ")");
-  if (from.has_resourcefieldref()) return base::StrCat("(", from.resourcefieldref().resource(), ")");
+  if (from.has_resourcefieldref())
+    return base::StrCat("(", from.resourcefieldref().resource(), ")");
   if (from.has_secretkeyref())
     return base::StrCat("<set to the key '", from.secretkeyref().key(), "' in secret '",
-                        from.secretkeyref().localobjectreference().name(), "'>\tOptional: ",
-                        from.secretkeyref().optional());
+                        from.secretkeyref().localobjectreference().name(),
+                        "'>\tOptional: ", from.secretkeyref().optional());
   if (from.has_configmapkeyref())
     return base::StrCat("<set to the key '", from.configmapkeyref().key(), "' of config map '",
-                        from.configmapkeyref().localobjectreference().name(), "'>\tOptional: ",
-                        from.configmapkeyref().optional());
+                        from.configmapkeyref().localobjectreference().name(),
+                        "'>\tOptional: ", from.configmapkeyref().optional());
   return Printable(env.value());
 }
 

@@ -77,7 +77,8 @@ bool LookAtInit(const Pod& pod, Summary* sum) {
       sum->reason = std::move(reason);
       return true;
     }
-    const bool ended = status.state().has_terminated() && status.state().terminated().exitcode() == 0;
+    const bool ended =
+        status.state().has_terminated() && status.state().terminated().exitcode() == 0;
     if (sidecar && !ended && status.ready()) ++sum->ready;
   }
   return false;
@@ -102,9 +103,12 @@ void LookAtContainers(const Pod& pod, Summary* sum) {
     }
   }
   if (sum->reason != "Completed") return;
-  if (running && ConditionIs(pod.status(), "Ready", "True")) sum->reason = "Running";
-  else if (!failure.empty()) sum->reason = failure;
-  else if (running) sum->reason = "NotReady";
+  if (running && ConditionIs(pod.status(), "Ready", "True"))
+    sum->reason = "Running";
+  else if (!failure.empty())
+    sum->reason = failure;
+  else if (running)
+    sum->reason = "NotReady";
 }
 
 std::string FirstReason(const Pod& pod) {
@@ -124,8 +128,10 @@ Summary Summarize(const Pod& pod) {
   }
   const std::string& phase = pod.status().phase();
   if (pod.metadata().has_deletiontimestamp()) {
-    if (pod.status().reason() == "NodeLost") sum.reason = "Unknown";
-    else if (phase != "Succeeded" && phase != "Failed") sum.reason = "Terminating";
+    if (pod.status().reason() == "NodeLost")
+      sum.reason = "Unknown";
+    else if (phase != "Succeeded" && phase != "Failed")
+      sum.reason = "Terminating";
   }
   return sum;
 }

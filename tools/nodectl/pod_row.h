@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the columns of `get pods` say about a pod: kubectl's rules (server-side printing of pods). Pure.
+// What the columns of `get pods` say about a pod: kubectl's rules (server-side printing of pods).
+// Pure.
 #pragma once
 
 #include <string>

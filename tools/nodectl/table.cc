@@ -11,11 +11,16 @@ constexpr size_t kTabGap = 2;
 
 std::string_view Sequence(Color color) {
   switch (color) {
-    case Color::kNone: return "";
-    case Color::kGreen: return "\033[32m";
-    case Color::kYellow: return "\033[33m";
-    case Color::kRed: return "\033[31m";
-    case Color::kBold: return "\033[1m";
+    case Color::kNone:
+      return "";
+    case Color::kGreen:
+      return "\033[32m";
+    case Color::kYellow:
+      return "\033[33m";
+    case Color::kRed:
+      return "\033[31m";
+    case Color::kBold:
+      return "\033[1m";
   }
   return "";
 }
@@ -53,12 +58,18 @@ std::string Printable(std::string_view text, bool lines) {
   std::string out;
   for (char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7F) out += c;
-    else if (c == '\n' && lines) out += c;
-    else if (c == '\n') out += "\\n";
-    else if (c == '\t') out += "    ";
-    else if (byte == 0x7F) out += "^?";
-    else (out += '^') += static_cast<char>(byte + 0x40);
+    if (byte >= 0x20 && byte != 0x7F)
+      out += c;
+    else if (c == '\n' && lines)
+      out += c;
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '\t')
+      out += "    ";
+    else if (byte == 0x7F)
+      out += "^?";
+    else
+      (out += '^') += static_cast<char>(byte + 0x40);
   }
   return out;
 }

@@ -175,8 +175,10 @@ TEST_F(NodectlTest, Events) {
 TEST_F(NodectlTest, ImagesAndCallsInFlight) {
   view_.images = std::vector<NodeImage>{{"sha256:1", {"busybox:1"}, {}, 4261550, false}};
   view_.inflight.push_back({"cri", "PullImage", "busybox", std::chrono::seconds(2)});
-  EXPECT_EQ(Out({"get", "images"}), "IMAGE     TAG   IMAGE ID   SIZE\nbusybox   1     1          4.26MB\n");
-  EXPECT_EQ(Out({"inflight"}), "TARGET   CALL        OBJECT    AGE\ncri      PullImage   busybox   2s\n");
+  EXPECT_EQ(Out({"get", "images"}),
+            "IMAGE     TAG   IMAGE ID   SIZE\nbusybox   1     1          4.26MB\n");
+  EXPECT_EQ(Out({"inflight"}),
+            "TARGET   CALL        OBJECT    AGE\ncri      PullImage   busybox   2s\n");
 }
 
 TEST_F(NodectlTest, AgentThatDoesNotRunIsNamed) {
@@ -187,13 +189,13 @@ TEST_F(NodectlTest, AgentThatDoesNotRunIsNamed) {
 
 TEST_F(NodectlTest, HelpTellsOfNamespacesAndFiles) {
   const std::string help = Out({"--help"});
-  for (const char* word : {"NAMESPACES", "ENVIRONMENT", "FILES", "EXAMPLES", "NO_COLOR", "--socket"})
+  for (const char* word :
+       {"NAMESPACES", "ENVIRONMENT", "FILES", "EXAMPLES", "NO_COLOR", "--socket"})
     EXPECT_THAT(help, HasSubstr(word));
 }
 
 TEST_F(NodectlTest, CompletionScriptsAreValidShell) {
-  const base::ChildResult bash =
-      RunAny({"/bin/bash", "-n"}, {}, Out({"completion", "bash"}));
+  const base::ChildResult bash = RunAny({"/bin/bash", "-n"}, {}, Out({"completion", "bash"}));
   EXPECT_EQ(bash.exit_code, 0) << bash.err;
   EXPECT_EQ(bash.err, "");
   EXPECT_THAT(Out({"completion", "zsh"}), StartsWith("#compdef nodectl"));
@@ -201,12 +203,12 @@ TEST_F(NodectlTest, CompletionScriptsAreValidShell) {
 }
 
 TEST_F(NodectlTest, BashCompletionOffersPods) {
-  const std::string script = Out({"completion", "bash"}) +
-                             "nodectl() { " + NODECTL_BINARY + " \"$@\"; }\n"
+  const std::string script = Out({"completion", "bash"}) + "nodectl() { " + NODECTL_BINARY +
+                             " \"$@\"; }\n"
                              "COMP_WORDS=(nodectl logs w); COMP_CWORD=2; _nodectl\n"
                              "echo \"${COMPREPLY[@]}\"\n";
-  const base::ChildResult result = RunAny({"/bin/bash"},
-                                          {"KEELSON_SOCKET=" + socket_, "PATH=/usr/bin:/bin"}, script);
+  const base::ChildResult result =
+      RunAny({"/bin/bash"}, {"KEELSON_SOCKET=" + socket_, "PATH=/usr/bin:/bin"}, script);
   EXPECT_EQ(result.out, "web\n") << result.err;
 }
 

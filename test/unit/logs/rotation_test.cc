@@ -33,8 +33,8 @@ TEST(RotationPlan, TheLastRotatedIsCompressed) {
 }
 
 TEST(RotationPlan, TheOldestGoWhenThereAreTooMany) {
-  const RotationPlan plan = PlanRotation(
-      "0.log", {"0.log", "0.log.4", "0.log.3.gz", "0.log.1.gz", "0.log.2.gz"}, 5, "S");
+  const RotationPlan plan =
+      PlanRotation("0.log", {"0.log", "0.log.4", "0.log.3.gz", "0.log.1.gz", "0.log.2.gz"}, 5, "S");
   EXPECT_THAT(plan.remove, ElementsAre("0.log.1.gz"));
   EXPECT_THAT(plan.compress, ElementsAre("0.log.4"));
 }
@@ -53,7 +53,8 @@ TEST(RotationPlan, TwoFilesLeaveNoRoomForCompressedOnes) {
 }
 
 TEST(RotationPlan, OtherInstancesAreNotTouched) {
-  const RotationPlan plan = PlanRotation("1.log", {"0.log.1", "1.log", "11.log.1", "1.logx"}, 2, "S");
+  const RotationPlan plan =
+      PlanRotation("1.log", {"0.log.1", "1.log", "11.log.1", "1.logx"}, 2, "S");
   EXPECT_THAT(plan.remove, IsEmpty());
   EXPECT_THAT(plan.compress, IsEmpty());
 }
@@ -83,8 +84,9 @@ class RotatorTest : public ::testing::Test {
   // One interval passes.
   void Turn() {
     if (!rotator_) {
-      rotator_.emplace(loop_, options_, [this] { return List(); },
-                       [this](std::string id) { return Reopen(std::move(id)); });
+      rotator_.emplace(
+          loop_, options_, [this] { return List(); },
+          [this](std::string id) { return Reopen(std::move(id)); });
       tasks_.Spawn("rotator", rotator_->Run());
     }
     base::RunFor(loop_, clock_, options_.interval);
@@ -143,9 +145,9 @@ TEST_F(RotatorTest, OneLiveOnePlainAndTheRestCompressedWithTheirMode) {
     Turn();
     stamps.push_back(StampNow());
   }
-  EXPECT_THAT(Files(), ElementsAre("0.log", "0.log." + stamps[3] + ".gz",
-                                   "0.log." + stamps[4] + ".gz", "0.log." + stamps[5] + ".gz",
-                                   "0.log." + stamps[6]));
+  EXPECT_THAT(Files(),
+              ElementsAre("0.log", "0.log." + stamps[3] + ".gz", "0.log." + stamps[4] + ".gz",
+                          "0.log." + stamps[5] + ".gz", "0.log." + stamps[6]));
   EXPECT_EQ(Unzip(dir_.At("0.log." + stamps[3] + ".gz")), std::string(100, 'd'));
   struct stat info;
   ASSERT_EQ(::stat(dir_.At("0.log." + stamps[3] + ".gz").c_str(), &info), 0);

@@ -14,8 +14,8 @@ TEST(ParseTarget, PathAndQueryAreDecoded) {
   HttpRequest request;
   ASSERT_TRUE(ParseTarget("/a%20b/c?x=1+2&y=%2F&flag&&z=a=b", &request).ok());
   EXPECT_EQ(request.path, "/a b/c");
-  EXPECT_THAT(request.query, ElementsAre(Pair("x", "1 2"), Pair("y", "/"), Pair("flag", ""),
-                                         Pair("z", "a=b")));
+  EXPECT_THAT(request.query,
+              ElementsAre(Pair("x", "1 2"), Pair("y", "/"), Pair("flag", ""), Pair("z", "a=b")));
   EXPECT_EQ(request.QueryValue("y"), "/");
   EXPECT_EQ(request.QueryValue("none"), std::nullopt);
 }

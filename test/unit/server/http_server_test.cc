@@ -15,16 +15,17 @@ namespace keelson::kubelet {
 namespace {
 
 using base::Task;
+using std::chrono::milliseconds;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-using std::chrono::milliseconds;
 
 class HttpServerTest : public ::testing::Test {
  protected:
   void Start() {
     HttpRoutes routes;
-    routes.Add("GET", "/hello/{name}", [this](const HttpRequest& q, Responder& r) { return Hello(q, r); });
+    routes.Add("GET", "/hello/{name}",
+               [this](const HttpRequest& q, Responder& r) { return Hello(q, r); });
     routes.Add("POST", "/echo", [this](const HttpRequest& q, Responder& r) { return Echo(q, r); });
     routes.Add("GET", "/stream", [this](const HttpRequest&, Responder& r) { return Stream(r); });
     routes.Add("GET", "/wait", [this](const HttpRequest&, Responder&) { return WaitForever(); });
@@ -118,9 +119,9 @@ TEST_F(HttpServerTest, ManyRequestsOnOneConnection) {
 
 TEST_F(HttpServerTest, RequestsSentAheadAreAnsweredInOrder) {
   Start();
-  const std::string answer = Ask(
-      "GET /hello/one HTTP/1.1\r\nHost: x\r\n\r\nGET /hello/two HTTP/1.1\r\nHost: x\r\n\r\n"
-      "GET /hello/three HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  const std::string answer =
+      Ask("GET /hello/one HTTP/1.1\r\nHost: x\r\n\r\nGET /hello/two HTTP/1.1\r\nHost: x\r\n\r\n"
+          "GET /hello/three HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   const size_t one = answer.find("hello one"), two = answer.find("hello two");
   EXPECT_LT(one, two);
   EXPECT_LT(two, answer.find("hello three"));
@@ -130,7 +131,8 @@ TEST_F(HttpServerTest, RequestsSentAheadAreAnsweredInOrder) {
 TEST_F(HttpServerTest, BodyArrivesInPiecesAndByInvitation) {
   Start();
   RawClient client(socket_);
-  client.Send("POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 6\r\n\r\n");
+  client.Send(
+      "POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 6\r\n\r\n");
   EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   client.Send("abc");
   client.Send("def");

@@ -143,8 +143,9 @@ TEST_F(LocalApiTest, TwentyFollowersOfTenMegabytesSeeTheSame) {
   std::vector<std::unique_ptr<RawClient>> clients;
   for (int i = 0; i < 20; ++i) {
     clients.push_back(std::make_unique<RawClient>(socket_));
-    clients.back()->Send("GET /containerLogs/default/web/c?follow=true HTTP/1.1\r\nHost: x\r\n"
-                         "Connection: close\r\n\r\n");
+    clients.back()->Send(
+        "GET /containerLogs/default/web/c?follow=true HTTP/1.1\r\nHost: x\r\n"
+        "Connection: close\r\n\r\n");
   }
   WaitForWaiting(20);
   view_.WriteLog(LogOfWeb(), Line("the end"));

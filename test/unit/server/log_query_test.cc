@@ -12,8 +12,12 @@ namespace {
 const base::WallTime kNow = *base::ParseRfc3339("2026-01-01T00:01:00Z");
 
 TEST(LogQuery, EveryParameterArrives) {
-  auto query = ParseLogQuery({{"follow", "true"}, {"previous", "1"}, {"timestamps", "TRUE"},
-                              {"tailLines", "5"}, {"limitBytes", "7"}, {"sinceSeconds", "10"}},
+  auto query = ParseLogQuery({{"follow", "true"},
+                              {"previous", "1"},
+                              {"timestamps", "TRUE"},
+                              {"tailLines", "5"},
+                              {"limitBytes", "7"},
+                              {"sinceSeconds", "10"}},
                              kNow);
   ASSERT_TRUE(query.ok()) << query.status();
   EXPECT_TRUE(query->request.follow && query->previous && query->request.filter.timestamps);
@@ -33,14 +37,19 @@ TEST(LogQuery, FalseIsFalse) {
 }
 
 TEST(LogQuery, WhatIsNoValueIsABadRequest) {
-  for (auto [name, value] : {std::pair{"tailLines", "x"}, {"tailLines", ""}, {"limitBytes", "1k"},
-                             {"sinceTime", "yesterday"}, {"sinceSeconds", "99999999999999999999"}})
+  for (auto [name, value] : {std::pair{"tailLines", "x"},
+                             {"tailLines", ""},
+                             {"limitBytes", "1k"},
+                             {"sinceTime", "yesterday"},
+                             {"sinceSeconds", "99999999999999999999"}})
     EXPECT_TRUE(absl::IsInvalidArgument(ParseLogQuery({{name, value}}, kNow).status())) << name;
 }
 
 TEST(LogQuery, WhatMakesNoSenseIsUnprocessable) {
-  for (auto [name, value] : {std::pair{"tailLines", "-1"}, {"limitBytes", "0"},
-                             {"sinceSeconds", "0"}, {"stream", "Stdout"}})
+  for (auto [name, value] : {std::pair{"tailLines", "-1"},
+                             {"limitBytes", "0"},
+                             {"sinceSeconds", "0"},
+                             {"stream", "Stdout"}})
     EXPECT_TRUE(absl::IsOutOfRange(ParseLogQuery({{name, value}}, kNow).status())) << name;
   Query both = {{"sinceSeconds", "1"}, {"sinceTime", "2026-01-01T00:00:00Z"}};
   EXPECT_TRUE(absl::IsOutOfRange(ParseLogQuery(both, kNow).status()));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client that can be as rude as a test needs, over a unix socket; and a loop on a thread for it to
-// talk to.
+// A client that can be as rude as a test needs, over a unix socket; and a loop on a thread for it
+// to talk to.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -55,11 +55,13 @@ class RawClient {
   }
   // What comes until `text` is in it or the peer closes; fails the test after 20 s of silence.
   std::string ReadUntil(std::string_view text) {
-    while (in_.find(text) == in_.npos && ReadSome()) {}
+    while (in_.find(text) == in_.npos && ReadSome()) {
+    }
     return std::exchange(in_, {});
   }
   std::string ReadAll() {
-    while (ReadSome()) {}
+    while (ReadSome()) {
+    }
     return std::exchange(in_, {});
   }
   std::string Get(std::string_view target) {
@@ -105,7 +107,9 @@ class LoopThread {
  public:
   LoopThread() : tasks_(loop_) {}
   base::Loop& loop() { return loop_; }
-  void Start() { thread_ = std::make_unique<base::Thread>("test loop", [this] { loop_.Run(); }); }
+  void Start() {
+    thread_ = std::make_unique<base::Thread>("test loop", [this] { loop_.Run(); });
+  }
   // REQUIRES: started. Runs `fn` on the loop and waits for it.
   void Do(std::function<void()> fn) {
     std::promise<void> done;

@@ -102,7 +102,9 @@ class DescribeTest : public ::testing::Test {
     absl::Status status = proto::DecodeYaml(kPod, &pod_, {.strict = true});
     EXPECT_TRUE(status.ok()) << status;
   }
-  std::string Text() { return DescribePod(pod_, events_, *base::ParseRfc3339("2026-01-01T00:01:40Z")); }
+  std::string Text() {
+    return DescribePod(pod_, events_, *base::ParseRfc3339("2026-01-01T00:01:40Z"));
+  }
   void Has(const std::string& part) {
     EXPECT_NE(Text().find(part), std::string::npos) << part << "\nis not in\n" << Text();
   }

@@ -36,7 +36,8 @@ const Case kCases[] = {
      " {name: b, ready: false, state: {running: {}}}]",
      "1/2", "Running"},
     {"creating", "containers: [{name: a}]",
-     "phase: Pending, containerStatuses: [{name: a, state: {waiting: {reason: ContainerCreating}}}]",
+     "phase: Pending, containerStatuses: [{name: a, state: {waiting: {reason: "
+     "ContainerCreating}}}]",
      "0/1", "ContainerCreating"},
     {"crash loop with time of last restart", "containers: [{name: a}]",
      "phase: Running, containerStatuses: [{name: a, restartCount: 3,"
@@ -59,7 +60,8 @@ const Case kCases[] = {
      "phase: Failed, containerStatuses: [{name: a, state: {terminated: {exitCode: 7}}}]", "0/1",
      "ExitCode:7"},
     {"signal without a reason", "containers: [{name: a}]",
-     "phase: Failed, containerStatuses: [{name: a, state: {terminated: {exitCode: 137, signal: 9}}}]",
+     "phase: Failed, containerStatuses: [{name: a, state: {terminated: {exitCode: 137, signal: "
+     "9}}}]",
      "0/1", "Signal:9"},
     {"one done, one runs and the pod is ready", "containers: [{name: a}, {name: b}]",
      "phase: Running, conditions: [{type: Ready, status: 'True'}], containerStatuses: ["
@@ -76,7 +78,8 @@ const Case kCases[] = {
      "{name: a, state: {terminated: {exitCode: 0, reason: Completed}}},"
      " {name: b, state: {terminated: {exitCode: 1, reason: Error}}}]",
      "0/2", "Error"},
-    {"first of two init containers runs", "initContainers: [{name: i}, {name: j}], containers: [{name: a}]",
+    {"first of two init containers runs",
+     "initContainers: [{name: i}, {name: j}], containers: [{name: a}]",
      "phase: Pending, initContainerStatuses: [{name: i, state: {running: {}}}, {name: j}]", "0/1",
      "Init:0/2"},
     {"second of two init containers waits for the first",
@@ -88,9 +91,10 @@ const Case kCases[] = {
      "phase: Pending, initContainerStatuses: [{name: i, restartCount: 2,"
      " state: {terminated: {exitCode: 1, reason: Error}}}]",
      "0/1", "Init:Error", "2"},
-    {"init container failed without a reason", "initContainers: [{name: i}], containers: [{name: a}]",
-     "phase: Pending, initContainerStatuses: [{name: i, state: {terminated: {exitCode: 3}}}]", "0/1",
-     "Init:ExitCode:3"},
+    {"init container failed without a reason",
+     "initContainers: [{name: i}], containers: [{name: a}]",
+     "phase: Pending, initContainerStatuses: [{name: i, state: {terminated: {exitCode: 3}}}]",
+     "0/1", "Init:ExitCode:3"},
     {"init container in back-off", "initContainers: [{name: i}], containers: [{name: a}]",
      "phase: Pending, initContainerStatuses: [{name: i,"
      " state: {waiting: {reason: CrashLoopBackOff}}}]",
@@ -139,8 +143,9 @@ TEST(PodsTable, WideAndSorted) {
       "metadata: {name: z, namespace: b, creationTimestamp: '2026-01-01T00:55:00Z'}\n"
       "spec: {nodeName: n1, containers: [{name: a}], readinessGates: [{conditionType: x}]}\n"
       "status: {phase: Pending, podIPs: [{ip: 10.0.0.1}]}\n");
-  *list.add_items() = FromYaml("metadata: {name: x, namespace: a}\n"
-                               "spec: {containers: [{name: a}]}\nstatus: {phase: Pending}\n");
+  *list.add_items() = FromYaml(
+      "metadata: {name: x, namespace: a}\n"
+      "spec: {containers: [{name: a}]}\nstatus: {phase: Pending}\n");
   ListStyle style;
   style.wide = true;
   style.now = kNow;

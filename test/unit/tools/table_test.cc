@@ -46,7 +46,8 @@ TEST(HumanBytes, ThreeDigits) {
 TEST(ImagesTable, OneRowATag) {
   auto text = ImagesTable(R"({"images":[
       {"id":"sha256:0123456789abcdef","repoTags":["r:5000/a:1","r:5000/a:2"],"sizeBytes":1000},
-      {"id":"sha256:ff","repoTags":[],"repoDigests":["b@sha256:11"],"sizeBytes":5}]})", {});
+      {"id":"sha256:ff","repoTags":[],"repoDigests":["b@sha256:11"],"sizeBytes":5}]})",
+                          {});
   ASSERT_TRUE(text.ok()) << text.status();
   EXPECT_EQ(*text,
             "IMAGE      TAG      IMAGE ID        SIZE\n"
@@ -57,7 +58,8 @@ TEST(ImagesTable, OneRowATag) {
 
 TEST(InflightTable, CallsWithTheirAge) {
   auto text = InflightTable(R"({"calls":[{"target":"cri","call":"PullImage","object":"busybox",
-      "ageMilliseconds":1500}]})", {});
+      "ageMilliseconds":1500}]})",
+                            {});
   EXPECT_EQ(*text, "TARGET   CALL        OBJECT    AGE\ncri      PullImage   busybox   1.5s\n");
 }
 
