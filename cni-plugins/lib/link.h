@@ -98,7 +98,7 @@ class Rtnl {
   static bool IsMissing(const Status& status);  // "no such link"
 
   Status Make(const LinkSpec& spec);
-  // A pair; `peer` may be in another namespace than `host`.
+  // A pair; `peer` may be in another namespace than `host`. Only `host` can be up from the start.
   Status MakeVeth(const LinkSpec& host, const LinkSpec& peer);
   Status Change(int index, const LinkChange& change);
   // OK if it was gone already.

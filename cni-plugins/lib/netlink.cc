@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni-plugins/lib/netlink.h"
 
+#include <linux/membarrier.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 #include <string>
 
 namespace keelson::cni {
@@ -64,11 +65,36 @@ void Message::Text(int attr, std::string_view v) {
   Put(attr, terminated.c_str(), terminated.size() + 1);
 }
 
-// The last close of a netfilter socket waits until nf_tables has freed what was deleted lately, by
-// whomever: a grace period of RCU, 5 to 15 ms. The deletion itself has long taken effect.
+namespace {
+
+// Starts a child that holds nothing of ours but `fd`: the runtime waits for the end of our output,
+// others may wait for a lock or a namespace. True in the child, which must _exit().
+Or<bool> ForkHolding(int fd) {
+  const pid_t child = ::fork();
+  if (child < 0) return Status::Errno(errno, "fork");
+  if (child > 0) return false;
+  const auto kept = static_cast<unsigned>(fd);
+  if (kept > 0) ::close_range(0, kept - 1, 0);
+  ::close_range(kept + 1, ~0u, 0);
+  return true;
+}
+
+// The last close of any netfilter socket waits, with the namespace's nftables locked, until what
+// transactions deleted lately is freed; that is one grace period of RCU (5 to 15 ms) after they took
+// effect. New devices and everybody's rules wait for that lock. So the socket is left to a child that
+// closes it two grace periods later, when nothing is left to wait for. Measured on 2 processors: DEL
+// of bridge and portmap together 3.5 ms instead of 21, and no slower ADD after it.
+void CloseLater(int fd) {
+  Or<bool> in_child = ForkHolding(fd);
+  if (!in_child.ok() || !*in_child) return;
+  for (int i = 0; i < 2; ++i) ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+  ::_exit(0);
+}
+
+}  // namespace
+
 void Netlink::Free::operator()(nl_sock* s) const {
-  std::optional<BackgroundRelease> later;
-  if (in_background) later.emplace(nl_socket_get_fd(s));
+  if (netfilter) CloseLater(nl_socket_get_fd(s));
   nl_socket_free(s);
 }
 
@@ -113,13 +139,9 @@ Status Netlink::SendFromChild(Message& message, const std::string& what, uint32_
   header->nlmsg_flags |= NLM_F_ACK;
   nl_complete_msg(sock_.get(), message.raw());
   *seq = header->nlmsg_seq;
-  const pid_t child = ::fork();
-  if (child < 0) return Status::Errno(errno, what + ": fork");
-  if (child > 0) return {};
-  // The runtime waits for the end of our output; others may wait for a lock or a namespace.
-  const auto ours = static_cast<unsigned>(fd());
-  if (ours > 0) ::close_range(0, ours - 1, 0);
-  ::close_range(ours + 1, ~0u, 0);
+  Or<bool> in_child = ForkHolding(fd());
+  if (!in_child.ok()) return in_child.status().Within(what);
+  if (!*in_child) return {};
   ::send(fd(), header, header->nlmsg_len, 0);
   ::_exit(0);
 }

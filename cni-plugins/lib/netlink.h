@@ -93,10 +93,10 @@ class Netlink {
 
  private:
   struct Free {
-    bool in_background = false;  // see BackgroundRelease
+    bool netfilter = false;  // closed by a child process, see netlink.cc
     void operator()(nl_sock* s) const;
   };
-  explicit Netlink(nl_sock* sock, bool in_background) : sock_(sock, Free{in_background}) {}
+  Netlink(nl_sock* sock, bool netfilter) : sock_(sock, Free{netfilter}) {}
   Status Send(Message& message, const std::string& what, uint32_t* seq);
   Or<std::string> Receive(const std::string& what);
   Status AskOnce(Message& message, const std::string& what,

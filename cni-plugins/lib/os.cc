@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 
 #include <memory>
 
@@ -72,30 +71,6 @@ std::string RandomHex(int n) {
   }
   for (char& c : out) c = kHex[c & 15];
   return out;
-}
-
-// A socket whose own descriptor waits in its own queue, together with `fd`, can be reached by nobody
-// once it is closed: the kernel's collector of such cycles, a worker, then drops them all.
-BackgroundRelease::BackgroundRelease(int fd) {
-  int pair[2];
-  if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0) return;
-  sender_ = Fd(pair[0]);
-  cycle_ = Fd(pair[1]);
-  const int carried[2] = {cycle_.get(), fd};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof carried)] = {};
-  char byte = 0;
-  iovec data{&byte, 1};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof carried);
-  std::memcpy(CMSG_DATA(header), carried, sizeof carried);
-  ::sendmsg(sender_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 Or<std::string> ReadSysctl(const std::string& name) {

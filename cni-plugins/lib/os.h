@@ -46,18 +46,6 @@ Or<std::vector<std::string>> ListDir(const std::string& path);
 // `n` lower-case hexadecimal digits from the kernel's random source.
 std::string RandomHex(int n);
 
-// Leaves the last close of a file to the kernel, for files whose release waits. Make one from the
-// descriptor, close the descriptor, then let this go. Best effort: nothing is lost when it does not
-// work, and before Linux 6.9 it does not.
-class BackgroundRelease {
- public:
-  explicit BackgroundRelease(int fd);
-
- private:
-  Fd sender_;
-  Fd cycle_;
-};
-
 // A sysctl by its path below /proc/sys with '/' between parts (interface names may hold dots), read
 // or written in the network namespace the caller is in. REQUIRES: parts are checked names.
 Or<std::string> ReadSysctl(const std::string& name);
