@@ -8,6 +8,8 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <boost/system/system_error.hpp>
+
 #include "base/errno_status.h"
 
 namespace keelson::base {
@@ -103,6 +105,7 @@ Task<absl::Status> WaitReadable(Loop& loop, int fd) {
   }
   stream.release();
   if (cancelled) std::rethrow_exception(cancelled);
+  if (ec == asio::error::operation_aborted) throw boost::system::system_error(ec);
   if (ec) co_return absl::InternalError(StrCat("wait for fd ", fd, ": ", ec.message()));
   co_return absl::OkStatus();
 }

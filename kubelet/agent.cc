@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <set>
 
 #include "base/errno_status.h"
 #include "base/files.h"
@@ -14,6 +15,7 @@
 #include "cgroups/factory.h"
 #include "cri/grpc_runtime.h"
 #include "cri/node_facts.h"
+#include "cri/resources.h"
 #include "csi/pod_volumes.h"
 #include "kubelet/events.h"
 #include "kubelet/logs/log_rotator.h"
@@ -118,7 +120,8 @@ struct Agent::Parts {
         admission(allocatable),
         services{loop,   *runtime, pleg,    *files, *volumes,      *cgroups,
                  images, events,   *config, prober, prober.hooks(), Worker(o)},
-        local_api(loop, view, {.socket_path = o.root_dir + "/nodectl.sock"}),
+        pods(std::make_unique<PodManager>(services, Sources(o), admission)),
+        local_api(loop, view, ApiOptions(o)),
         tasks(loop) {}
 
   static cri::NodeKeyring::Places KeyringPlaces(const KubeletOptions& o) {
@@ -126,6 +129,17 @@ struct Agent::Parts {
     const char* home = std::getenv("HOME");
     return cri::NodeKeyring::DefaultPlaces(
         o.root_dir, ::getcwd(cwd, sizeof(cwd) - 1) ? cwd : "/", home ? home : "");
+  }
+  static std::set<PodSource> Sources(const KubeletOptions& o) {
+    std::set<PodSource> sources;
+    if (!o.config.staticpodpath().empty()) sources.insert(PodSource::kFile);
+    if (!o.config.staticpodurl().empty()) sources.insert(PodSource::kUrl);
+    return sources;
+  }
+  static LocalApiOptions ApiOptions(const KubeletOptions& o) {
+    LocalApiOptions api;
+    api.socket_path = o.root_dir + "/nodectl.sock";
+    return api;
   }
   static WorkerOptions Worker(const KubeletOptions& o) {
     WorkerOptions w;
@@ -308,10 +322,6 @@ void Agent::StartSources() {
 Task<absl::Status> Agent::Adopt() {
   absl::Status listed = co_await parts_->pleg.Start();
   CO_RETURN_IF_ERROR(listed);
-  std::set<PodSource> sources;
-  if (!options_.config.staticpodpath().empty()) sources.insert(PodSource::kFile);
-  if (!options_.config.staticpodurl().empty()) sources.insert(PodSource::kUrl);
-  parts_->pods = std::make_unique<PodManager>(parts_->services, sources, parts_->admission);
   parts_->tasks.Spawn("pleg", parts_->pleg.Run());
   parts_->tasks.Spawn("pods", parts_->pods->Run());
   auto running = [this] {

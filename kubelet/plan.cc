@@ -86,12 +86,18 @@ class Planner {
     if (in_.busy.contains(c.name())) return;
     for (const auto& planned : plan_.start)
       if (planned.kind == kind && planned.index == index) return;
-    if (last && last->state == ContainerState::kCreated && last->hash == HashOf(c)) {
+    if (last && last->state == ContainerState::kCreated && last->hash == HashOf(c) &&
+        InCurrentSandbox(*last)) {
       plan_.start.push_back({kind, index, last->restart_count, false, last->id});
       return;
     }
     if (last && last->state == ContainerState::kExited && InBackoff(c, *last)) return;
     plan_.start.push_back({kind, index, last ? last->restart_count + 1 : 0, last == nullptr, {}});
+  }
+
+  bool InCurrentSandbox(const ObservedContainer& c) const {
+    const ObservedSandbox* sandbox = in_.seen.sandbox();
+    return sandbox && c.sandbox_id == sandbox->id;
   }
 
   bool InBackoff(const v1::Container& c, const ObservedContainer& last) {
@@ -276,6 +282,9 @@ class Planner {
     std::set<std::string> seen_names;
     for (const auto& c : in_.seen.containers) {
       bool newest = seen_names.insert(c.name).second;
+      // Created for a sandbox that has gone since: it will never run.
+      if (c.state == ContainerState::kCreated && !newest && !in_.busy.contains(c.name))
+        plan_.remove_containers.push_back(c.id);
       if (c.state != ContainerState::kExited || in_.busy.contains(c.name)) continue;
       if (++ended[c.name] > 1 && !newest) plan_.remove_containers.push_back(c.id);
     }

@@ -188,8 +188,11 @@ Task<void> PodManager::Sweep() {
     if (!workers_.contains(uid) && !desired_.contains(uid)) strangers.push_back(uid);
   for (const PodUid& uid : strangers) {
     absl::Status looked = co_await s_.pleg.Refresh(uid);
-    bool gone = looked.ok() && s_.pleg.View(uid).empty();
-    if (!gone && !workers_.contains(uid) && !desired_.contains(uid)) StartOrphan(uid);
+    if (!looked.ok())
+      KLOG_WARNING("Cannot read a pod that no source knows", {"uid", uid}, {"err", looked});
+    // Much may have happened meanwhile: it may be gone, wanted or in hand.
+    bool there = !s_.pleg.View(uid).empty();
+    if (there && !workers_.contains(uid) && !desired_.contains(uid)) StartOrphan(uid);
   }
   std::map<PodUid, PodFiles::LogDir> left;
   auto dirs = co_await s_.files.ListPodDirs();
