@@ -200,8 +200,22 @@ Status OwnedTable::Remove(const NftOwner& owner, std::vector<Element>* removed) 
   });
 }
 
-Status OwnedTable::Verify(const NftOwner& owner, const OwnedElements& want) {
+Status OwnedTable::Has(const NftOwner& owner, const OwnedElements& want) {
   const std::string id = OwnerId(owner);
+  for (const Element& e : want.elements) {
+    CNI_LET(const auto there, nft_.Get(layout_->family, layout_->name, e.set, e.key));
+    const std::string where = "nftables: element of " + e.set + " in table " + layout_->name;
+    if (!there) return Status::Internal(where + " is missing for " + CommentFor(owner));
+    if (OwnerOf(*there) != id) {
+      const std::string by = nft::FindUser(there->user, nft::kComment).value_or("somebody");
+      return Status::Internal(where + " was taken over by " + std::string(by.c_str()));
+    }
+    if (there->data != e.data) return Status::Internal(where + " points elsewhere");
+  }
+  return {};
+}
+
+Status OwnedTable::Verify(const NftOwner& owner, const OwnedElements& want) {
   CNI_LET(const std::vector<std::string> chains, nft_.Chains(layout_->family, layout_->name));
   for (const nft::Chain& c : layout_->chains) {
     if (std::ranges::find(chains, c.name) == chains.end()) {
@@ -218,17 +232,7 @@ Status OwnedTable::Verify(const NftOwner& owner, const OwnedElements& want) {
                               " is missing");
     }
   }
-  for (const Element& e : want.elements) {
-    CNI_LET(const auto there, nft_.Get(layout_->family, layout_->name, e.set, e.key));
-    const std::string where = "nftables: element of " + e.set + " in table " + layout_->name;
-    if (!there) return Status::Internal(where + " is missing for " + CommentFor(owner));
-    if (OwnerOf(*there) != id) {
-      const std::string by = nft::FindUser(there->user, nft::kComment).value_or("somebody");
-      return Status::Internal(where + " was taken over by " + std::string(by.c_str()));
-    }
-    if (there->data != e.data) return Status::Internal(where + " points elsewhere");
-  }
-  return {};
+  return Has(owner, want);
 }
 
 Status OwnedTable::Gc(const std::string& network, std::span<const Attachment> valid) {

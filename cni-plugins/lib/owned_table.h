@@ -58,6 +58,9 @@ class OwnedTable {
   // Afterwards the owner has nothing. OK if it had nothing. `removed`, if given, says what it had
   // (set and key; what others took over is not among it).
   Status Remove(const NftOwner& owner, std::vector<nft::Element>* removed = nullptr);
+  // Whether all of `want.elements` are there and belong to the owner. A few messages; does not look
+  // at chains and rules.
+  Status Has(const NftOwner& owner, const OwnedElements& want);
   // OK if all of `want` is there, belongs to the owner and is looked up by the rules it should be.
   Status Verify(const NftOwner& owner, const OwnedElements& want);
   // Removes what belongs to attachments of `network` not in `valid`.

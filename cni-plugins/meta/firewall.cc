@@ -174,7 +174,7 @@ Status SetPolicy(OwnedTable& table, const Config& conf, const Result& result) {
   if (conf.policy == Policy::kIsolated) want.elements.push_back({"isolated", name + name, "", ""});
   const NftOwner owner{"", "ingressPolicy", bridge};
   // Nearly always it is there already.
-  if (table.Verify(owner, want).ok()) return {};
+  if (table.Has(owner, want).ok()) return {};
   return table.Put(owner, want);
 }
 
