@@ -425,7 +425,7 @@ absl::StatusOr<ContainerLog> Agent::FindLog(const std::string& ns, const std::st
   if (!seen->log_path.starts_with(root + "/"))
     return absl::FailedPreconditionError(
         StrCat("the log of container ", container, " is not below ", root));
-  return ContainerLog{root, seen->log_path.substr(root.size() + 1), *id};
+  return ContainerLog{root, seen->log_path, *id};
 }
 
 Task<void> Agent::ContainerEnded(std::string container_id) {

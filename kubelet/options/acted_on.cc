@@ -10,21 +10,25 @@
 namespace keelson::kubelet {
 namespace {
 
-// Fields of the file, and flags (with dashes) that have no field.
+// Fields of the file (below logging and access: each member), and flags (with dashes) that have no field.
 constexpr std::string_view kActedOn[] = {
-    "--config", "--config-dir", "--hostname-override", "--kubeconfig", "--root-dir",
-    "cgroupDriver", "cgroupRoot", "containerRuntimeEndpoint", "cpuCFSQuota", "cpuCFSQuotaPeriod",
-    "failCgroupV1", "failSwapOn", "fileCheckFrequency", "healthzBindAddress", "healthzPort",
-    "httpCheckFrequency", "imageServiceEndpoint", "logging", "podLogsDir", "podPidsLimit",
-    "runtimeRequestTimeout", "staticPodPath", "staticPodURL", "staticPodURLHeader",
+    "--config", "--config-dir", "--hostname-override", "--node-ip", "--root-dir", "cgroupDriver",
+    "cgroupRoot", "clusterDNS", "clusterDomain", "containerLogMaxFiles", "containerLogMaxSize",
+    "containerLogMaxWorkers", "containerLogMonitorInterval", "containerRuntimeEndpoint",
+    "cpuCFSQuota", "cpuCFSQuotaPeriod", "crashLoopBackOff", "failCgroupV1", "failSwapOn",
+    "fileCheckFrequency", "healthzBindAddress", "healthzPort", "httpCheckFrequency",
+    "imageServiceEndpoint", "kubeReserved", "logging.format", "logging.verbosity",
+    "maxParallelImagePulls", "maxPods", "podCIDR", "podLogsDir", "podPidsLimit", "podsPerCore",
+    "registryBurst", "registryPullQPS", "resolvConf", "runtimeRequestTimeout", "seccompDefault",
+    "serializeImagePulls", "singleProcessOOMKill", "staticPodPath", "staticPodURL",
+    "staticPodURLHeader", "syncFrequency", "systemReserved",
 };
 
 std::string FieldOf(const std::string& name) {
   if (!name.starts_with("--")) return name;
   const FlagSpec* spec = FindFlag(std::string_view(name).substr(2));
   if (spec == nullptr || *spec->field == '\0') return name;
-  std::string_view field = spec->field;
-  return std::string(field.substr(0, field.find('.')));
+  return spec->field;
 }
 
 }  // namespace

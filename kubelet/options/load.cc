@@ -123,6 +123,20 @@ void Settle(KubeletOptions* options) {
   options->log_json = config.logging().format() == "json";
 }
 
+// Members of `tree`, those below logging and access one by one. Without a file the members about
+// access may be the legacy ones, which nobody set.
+void NameWhatWasSet(const Value& tree, bool no_file, KubeletOptions* options) {
+  for (const proto::Member& m : tree.members) {
+    const bool access = m.key == "authentication" || m.key == "authorization";
+    if (m.key == "apiVersion" || m.key == "kind") continue;
+    if (no_file && (access || m.key == "readOnlyPort")) continue;
+    if (!access && m.key != "logging") options->set_explicitly.push_back(m.key);
+    else
+      for (const proto::Member& sub : m.value.members)
+        options->set_explicitly.push_back(StrCat(m.key, ".", sub.key));
+  }
+}
+
 absl::Status Load(const CommandLine& line, KubeletOptions* options) {
   const std::string file = Absolute(TextOf(line, "config")), dir = Absolute(TextOf(line, "config-dir"));
   auto tree = ReadConfigFiles(file, dir, &options->warnings);
@@ -130,10 +144,7 @@ absl::Status Load(const CommandLine& line, KubeletOptions* options) {
   proto::DecodeOptions lenient;
   lenient.source = "configuration";
   RETURN_IF_ERROR(proto::DecodeTree(*tree, &options->config, lenient));
-  const bool legacy_only = file.empty() && !dir.empty();
-  for (const proto::Member& m : tree->members)
-    if (legacy_only && (m.key.starts_with("auth") || m.key == "readOnlyPort")) continue;
-    else if (m.key != "apiVersion" && m.key != "kind") options->set_explicitly.push_back(m.key);
+  NameWhatWasSet(*tree, file.empty(), options);
   ApplyDefaults(*tree, &options->config);
   if (file.empty() && dir.empty()) ApplyLegacyDefaults(&options->config);
   return ApplyFlags(line, options);

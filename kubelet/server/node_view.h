@@ -25,7 +25,7 @@ struct NodeImage {
 
 struct ContainerLog {
   std::string root;          // directory of all pod logs
-  std::string path;          // the live log file, beneath root
+  std::string path;          // absolute, of the live log file; beneath root
   std::string container_id;  // as the runtime knows it
 };
 

@@ -166,7 +166,10 @@ PodRow MakePodRow(const Pod& pod, base::WallTime now) {
   row.restarts = base::StrCat(sum.restarts.count);
   if (sum.restarts.count != 0 && sum.restarts.last.seconds() != 0)
     base::StrAppend(&row.restarts, " (", Since(sum.restarts.last, now), " ago)");
-  row.age = Since(pod.metadata().creationtimestamp(), now);
+  // A static pod has no creation time in any API server: its age counts from the node's first sight.
+  row.age = Since(pod.metadata().has_creationtimestamp() ? pod.metadata().creationtimestamp()
+                                                         : pod.status().starttime(),
+                  now);
   row.ip = pod.status().podips().empty() ? "<none>" : OrNone(pod.status().podips(0).ip());
   row.node = OrNone(pod.spec().nodename());
   row.nominated_node = OrNone(pod.status().nominatednodename());

@@ -173,6 +173,37 @@ std::string CniTest::WithPrev(const std::string& conf, const Result& previous) {
   return WithMember(conf, "prevResult", *previous.ToJson(version));
 }
 
+std::string CniTest::Answer(const std::string& conf, bool ours, const std::string& ifname) {
+  Container& c = AddContainer("c");
+  Call call{Json::Parse(conf)->Find("type")->text(), "ADD", conf, "c", c.path(), ifname};
+  if (!ours) call.bin_dir = kGoPlugins;
+  const Outcome o = Running(call).Wait();
+  EXPECT_TRUE(o.ok()) << o.out << o.err;
+  std::string text = o.out;
+  Or<Result> r = Result::FromJson(o.json(), Json::Parse(conf)->Find("cniVersion")->text());
+  if (r.ok()) {
+    for (const Interface& i : r->interfaces) {
+      for (size_t at; !i.mac.empty() && (at = text.find(i.mac)) != std::string::npos;) {
+        text.replace(at, i.mac.size(), "MAC");
+      }
+      const size_t at = i.name.starts_with("veth") ? text.find(i.name) : std::string::npos;
+      if (at != std::string::npos) text.replace(at, i.name.size(), "HOSTEND");
+    }
+  }
+  call.command = "DEL";
+  EXPECT_TRUE(Running(call).Wait().ok());
+  // The next one gets the same address again.
+  ::unlink((dir_ + "/leases/klnet/last_reserved_ip.0").c_str());
+  return text;
+}
+
+void CniTest::ExpectSameAsGo(const std::string& conf) {
+  for (const char* version : {"0.3.1", "0.4.0", "1.0.0"}) {
+    const std::string versioned = WithMember(conf, "cniVersion", Json(version));
+    EXPECT_EQ(Answer(versioned, true), Answer(versioned, false));
+  }
+}
+
 bool CniTest::HasGoPlugin(const std::string& name) {
   return ::access((std::string(kGoPlugins) + "/" + name).c_str(), X_OK) == 0;
 }

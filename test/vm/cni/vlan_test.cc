@@ -212,6 +212,14 @@ TEST_F(Vm, IpvlanChainedSitsOnWhatCameBefore) {
             "10.66.0.77/24");
 }
 
+TEST_F(Vm, IpvlanAndVlanAnswerAsGoDoes) {
+  if (!HasGoPlugin("ipvlan")) GTEST_SKIP() << "no Go plugins";
+  AddUplink();
+  ExpectSameAsGo(Conf("vlan", R"("master":"kluplink","vlanId":5)", HostLocal("10.66.0.0/24")));
+  ExpectSameAsGo(Conf("ipvlan", R"("master":"kluplink","mode":"l3","dns":{"domain":"d"})",
+                      HostLocal("10.66.0.0/24", R"("routes":[{"dst":"10.9.0.0/16"}])")));
+}
+
 // ---- dummy --------------------------------------------------------------------------------------
 
 TEST_F(Vm, DummyKeepsItsAddressReachableInside) {
