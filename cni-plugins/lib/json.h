@@ -12,8 +12,8 @@ namespace keelson::cni {
 
 // A JSON value. Objects keep the order of their members and numbers keep their spelling, so that a
 // configuration handed on to another plugin is the one we were given. Own code rather than cJSON:
-// Debian has that only as a shared library, and the dynamic loader costs more (0.4 ms measured)
-// than everything else our start-up does.
+// Debian has that only as a shared library, and the dynamic loader costs more (0.3 ms measured)
+// than everything else our start-up does (0.06 ms).
 class Json {
  public:
   enum class Kind { kNull, kBool, kNumber, kString, kArray, kObject };
