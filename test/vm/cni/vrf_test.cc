@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // In the guest: the vrf plugin, for which the builder's kernel may have no device.
 
-#include <algorithm>
-
 #include <linux/rtnetlink.h>
+
+#include <algorithm>
 
 #include "test/integration/cni/harness.h"
 
@@ -17,7 +17,8 @@ class Vrf : public CniTest {
            R"(","isDefaultGateway":true,"ipam":)" + HostLocal(subnet) + "}";
   }
   static std::string Conf(const std::string& name, const std::string& more = "") {
-    return R"({"cniVersion":"1.0.0","name":"klnet","type":"vrf","vrfname":")" + name + "\"" + more + "}";
+    return R"({"cniVersion":"1.0.0","name":"klnet","type":"vrf","vrfname":")" + name + "\"" + more +
+           "}";
   }
   static std::vector<std::string> LinksIn(const Container& c) {
     std::vector<std::string> names;
@@ -38,8 +39,10 @@ TEST_F(Vrf, TakesTheDeviceAndItsRoutesAndGivesThemUp) {
   Container& c = AddContainer("pod");
   const std::string net = Net("klbr0", "10.77.0.0/16");
   const Result r = Ok("ADD", net, c);
-  ASSERT_TRUE(c.rtnl().AddAddress(c.rtnl().ByName("eth0")->index, *Cidr::Parse("fd77::2/64"),
-                                  2 /* IFA_F_NODAD */).ok());
+  ASSERT_TRUE(c.rtnl()
+                  .AddAddress(c.rtnl().ByName("eth0")->index, *Cidr::Parse("fd77::2/64"),
+                              2 /* IFA_F_NODAD */)
+                  .ok());
   const std::string conf = Conf("klblue", R"(,"table":77)");
   const Result out = Ok("ADD", WithPrev(conf, r), c);
   EXPECT_EQ(out.ToJson("1.0.0")->Dump(), r.ToJson("1.0.0")->Dump());
@@ -51,9 +54,8 @@ TEST_F(Vrf, TakesTheDeviceAndItsRoutesAndGivesThemUp) {
   EXPECT_TRUE(HasDefaultRoute(c, 77));
   EXPECT_FALSE(HasDefaultRoute(c, RT_TABLE_MAIN));
   const auto addresses = *c.rtnl().Addresses(c.rtnl().ByName("eth0")->index, AF_INET6);
-  EXPECT_TRUE(std::ranges::any_of(addresses, [](const Address& a) {
-    return a.cidr.ToString() == "fd77::2/64";
-  }));
+  EXPECT_TRUE(std::ranges::any_of(
+      addresses, [](const Address& a) { return a.cidr.ToString() == "fd77::2/64"; }));
   Ok("CHECK", WithPrev(conf, r), c);
   Ok("DEL", WithPrev(conf, r), c);
   EXPECT_FALSE(Has(c, "klblue"));
@@ -84,9 +86,11 @@ TEST_F(Vrf, RefusesAnotherTableAnotherKindAndADeviceThatIsTaken) {
             std::string::npos);
   EXPECT_FALSE(Has(c, "klother"));
   const Result second = Ok("ADD", Net("klbr1", "10.78.0.0/16"), c, "eth1");
-  EXPECT_NE(Do("ADD", WithPrev(Conf("klred", R"(,"table":51)"), second), c, "eth1").msg().find("table"),
+  EXPECT_NE(
+      Do("ADD", WithPrev(Conf("klred", R"(,"table":51)"), second), c, "eth1").msg().find("table"),
+      std::string::npos);
+  EXPECT_NE(Do("ADD", WithPrev(Conf("lo"), second), c, "eth1").msg().find("not a VRF"),
             std::string::npos);
-  EXPECT_NE(Do("ADD", WithPrev(Conf("lo"), second), c, "eth1").msg().find("not a VRF"), std::string::npos);
   c.Vanish();
   EXPECT_EQ(Do("DEL", Conf("klred"), c).exit_code, 0);
 }
