@@ -10,7 +10,7 @@
 #include "base/loop.h"
 #include "base/strings.h"
 #include "cri/error.h"
-#include "fake_server.h"
+#include "test/unit/cri/fake_server.h"
 
 namespace keelson::cri {
 namespace {

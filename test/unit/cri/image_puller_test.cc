@@ -8,7 +8,7 @@
 
 #include "base/strings.h"
 #include "cri/error.h"
-#include "stub_runtime.h"
+#include "test/unit/cri/stub_runtime.h"
 
 namespace keelson::cri {
 namespace {

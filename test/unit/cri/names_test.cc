@@ -5,7 +5,7 @@
 #include "cri/expand.h"
 #include "cri/identity.h"
 #include "cri/image_ref.h"
-#include "pods.h"
+#include "test/unit/cri/pods.h"
 
 namespace keelson::cri {
 namespace {

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pods.h"
+#include "test/unit/cri/pods.h"
 
 namespace keelson::cri {
 namespace {

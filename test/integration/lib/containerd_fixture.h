@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// A private containerd for a test binary: started before the first test, gone after the last.
+// KEELSON_CONTAINERD chooses 1.6 (default) or 2. Where there is none, every test is skipped.
+// Linking this library is enough; tests reach it by TheContainerd(). One thread.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "proto/cri/api.pb.h"
+
+namespace keelson::integration {
+
+// What a command printed on stdout and stderr, and how it ended (128 + signal when killed).
+struct CommandResult {
+  int exit_code = 0;
+  std::string output;
+};
+// Runs a program to its end; argv[0] is a path or a name in PATH.
+CommandResult RunCommand(const std::vector<std::string>& argv);
+
+// Looks again every 10 ms until `condition` holds. For what no event tells a test of the outside.
+bool Eventually(const std::function<bool()>& condition,
+                std::chrono::milliseconds limit = std::chrono::seconds(30));
+
+class Containerd {
+ public:
+  Containerd();
+  ~Containerd();  // Stop()
+
+  // FailedPrecondition: there is no such containerd on this machine. Internal: it does not come up.
+  absl::Status Start();
+  // Afterwards nothing of it is left. Idempotent.
+  void Stop();
+  // SIGKILL for the daemon, then a new one on the same state. Containers live on.
+  void Reboot();
+
+  const std::string& dir() const { return dir_; }
+  std::string socket() const { return dir_ + "/containerd.sock"; }
+  std::string endpoint() const { return "unix://" + socket(); }
+  std::string network() const;  // name of the CNI network and of its bridge
+  std::string log() const { return dir_ + "/containerd.log"; }
+  bool is_2x() const { return version_ == "2"; }
+
+  // The runtime's own word, by CRI calls with a deadline of 30 s. A failed call fails the test.
+  std::vector<runtime::v1::PodSandbox> Sandboxes();
+  std::vector<runtime::v1::Container> Containers();
+  std::vector<runtime::v1::Container> Running();
+  runtime::v1::ContainerStatus Status(const std::string& container_id);
+  // Host's number of the container's first process; 0 when it has none.
+  int Pid(const std::string& container_id);
+  CommandResult Exec(const std::string& container_id, const std::vector<std::string>& argv);
+  // Stops and removes every sandbox.
+  void RemoveAllPods();
+
+ private:
+  struct Stubs;
+
+  const std::string version_;
+  std::string dir_;
+  std::unique_ptr<Stubs> stubs_;  // set by Start
+};
+
+// Of this test binary. REQUIRES: a test runs.
+Containerd& TheContainerd();
+
+}  // namespace keelson::integration
