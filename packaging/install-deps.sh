@@ -1,52 +1,55 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# install-deps.sh [build] [run] [test]: installs what is missing of these groups (default: all).
-# The one list of Debian 12 packages that Keelson needs. Quick, and offline, when nothing is missing.
+# install-deps.sh [build] [run] [test]: Debian 12 packages that are missing (default: all three sets).
+# The one list of what Keelson needs. Quick and silent when all is there; otherwise needs root.
+# Failure: exit code 1 and apt's own words.
 set -euo pipefail
 
-# To build: compiler and tools, then libraries in the order of docs and CMake.
-build="cmake ninja-build ccache g++ pkg-config lld git
-  libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
-  libnl-3-dev libnl-route-3-dev libmnl-dev libseccomp-dev libsystemd-dev
-  libcjson-dev libyaml-cpp-dev libboost1.81-dev libssl-dev libcurl4-openssl-dev libnghttp2-dev
-  libcli11-dev libspdlog-dev libfmt-dev prometheus-cpp-dev
-  libgtest-dev libgmock-dev libbenchmark-dev"
-# To run pods, here and in the quickstart: the runtime, and what images are made of.
-run="containerd runc iproute2 curl ca-certificates python3 gcc libc6-dev busybox-static procps"
-# Only tests: Go plugins to compare with, a registry, packet filter tools, a guest for other kernels.
-test="containernetworking-plugins docker-registry iptables nftables conntrack jq kmod cpio
-  qemu-system-x86"
+# What the sources include and link. gRPC's archives pull in c-ares and re2.
+build=(
+  cmake ninja-build ccache g++ lld pkg-config
+  libabsl-dev libboost1.81-dev libc-ares-dev libcjson-dev libcli11-dev libcurl4-openssl-dev
+  libgrpc++-dev libgrpc-dev libnl-3-dev libnl-route-3-dev libprotobuf-dev libre2-dev
+  libseccomp-dev libssl-dev libsystemd-dev libyaml-cpp-dev
+  protobuf-compiler protobuf-compiler-grpc zlib1g-dev
+)
+# What a node needs beside the agent. busybox and python3 make the quickstart's images and end it.
+run=(busybox-static containerd curl iproute2 nftables python3 runc)
+# What only tests use: the tools they look with, a registry, the Go plugins to compare with, a guest.
+test=(
+  conntrack containernetworking-plugins cpio docker-registry iptables jq kmod libgmock-dev libgtest-dev
+  procps qemu-system-x86
+)
 
-wanted=""
-for group in ${@:-build run test}; do
-  case $group in
-    build | run | test) wanted="$wanted ${!group}" ;;
-    *) echo "usage: install-deps.sh [build] [run] [test]" >&2; exit 2 ;;
+wanted=()
+[ $# -gt 0 ] || set -- build run test
+for set in "$@"; do
+  case $set in
+    build) wanted+=("${build[@]}") ;;
+    run) wanted+=("${run[@]}") ;;
+    test) wanted+=("${test[@]}") ;;
+    *) sed -n '3,5s/^# //p' "$0" >&2; exit 2 ;;
   esac
 done
 
-# shellcheck disable=SC2086  # lists are meant to split
-missing() {
-  local installed
-  installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' $wanted 2>/dev/null | awk '$1 == "ii" { print $2 }' || true)
-  printf '%s\n' $wanted | sort -u | grep -vxFf <(printf '%s\n' "$installed") || true
-}
+# One dpkg-query for all; what it does not know it complains about, which is no error here.
+mapfile -t missing < <(comm -23 <(printf '%s\n' "${wanted[@]}" | sort -u) \
+  <({ dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${wanted[@]}" 2>/dev/null || true; } |
+    awk '$1 == "ii" { print $2 }' | sort -u))
+[ ${#missing[@]} -gt 0 ] || exit 0
 
-needed=$(missing)
-[ -n "$needed" ] || exit 0
-if [ "$(id -u)" != 0 ]; then
-  echo "missing packages, to be installed as root:" $needed >&2
-  exit 1
-fi
-echo "Installing:" $needed
+echo "installing: ${missing[*]}"
+if [ "$(id -u)" -ne 0 ]; then echo "needs root to install packages" >&2; exit 1; fi
 export DEBIAN_FRONTEND=noninteractive
-# No service of ours or of Debian starts: containerd is run privately, the registry by tests.
+# A policy for this one call: packages must not start daemons (containerd, docker-registry) here.
 policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-  printf '#!/bin/sh\nexit 101\n' >"$policy"
-  chmod 755 "$policy"
-  trap 'rm -f "$policy"' EXIT
+if [ ! -e $policy ]; then
+  trap 'rm -f $policy' EXIT
+  printf '#!/bin/sh\nexit 101\n' >$policy
+  chmod +x $policy
 fi
-apt-get -qq update
-# shellcheck disable=SC2086
-apt-get -qq install -y --no-install-recommends $needed
+install() {
+  apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}" </dev/null
+}
+# The lists of a fresh machine are empty or old: fetch them when the first attempt fails.
+install || { apt-get -q -o DPkg::Lock::Timeout=300 update </dev/null && install; }
