@@ -14,7 +14,7 @@ function(keelson_containerd_test name)
   add_test(NAME ${name}_2x COMMAND ${name})
   set(shared "KEELSON_CNI_BIN=${CMAKE_BINARY_DIR}/cni" "KEELSON_IMAGES=${CMAKE_BINARY_DIR}/images")
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "KEELSON_CONTAINERD=1.6;${shared}")
-  set_tests_properties(${name}_2x PROPERTIES LABELS integration TIMEOUT ${A_TIMEOUT}
+  set_tests_properties(${name}_2x PROPERTIES LABELS integration TIMEOUT ${A_TIMEOUT} RESOURCE_LOCK node
     ENVIRONMENT "KEELSON_CONTAINERD=2;${shared}")
   # Without containerd a test is skipped, never passed.
   set_tests_properties(${name} ${name}_2x PROPERTIES SKIP_REGULAR_EXPRESSION "no containerd here:")
