@@ -11,10 +11,11 @@
 #   KEELSON_IMAGES       folder for built images (default: build/images)
 #   KEELSON_NAME         name of network and bridge, at most 13 letters (default: kl and a hash of DIR)
 #   KEELSON_SUBNET       of the pods             (default: a /20 of 10.128.0.0/10 by the same hash)
+#   KEELSON_ROOT         folder of image data    (default: DIR/root)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../../.." && pwd)
-usage() { sed -n '3,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '3,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 # Which plugins: our own when built.
 cni_bin() {
@@ -26,9 +27,11 @@ cni_bin() {
   return 1
 }
 
+data() { echo "${KEELSON_ROOT:-$1/root}"; }
+
 # overlayfs does not stack on overlayfs.
 snapshotter() {
-  if [ "$(stat -f -c %T "$1")" = overlayfs ]; then echo native; else echo overlayfs; fi
+  if [ "$(stat -f -c %T "$(data "$1")")" = overlayfs ]; then echo native; else echo overlayfs; fi
 }
 
 # Lowering oom_score_adj needs CAP_SYS_RESOURCE (bit 24), which containers of CI lack.
@@ -42,7 +45,7 @@ write_config() {
   local dir=$1
   cat >"$dir/config.toml" <<EOF
 version = 2
-root = "$dir/root"
+root = "$(data "$dir")"
 state = "$dir/state"
 [grpc]
   address = "$dir/containerd.sock"
@@ -99,7 +102,7 @@ launch() {
 
 start() {
   local dir=$1 version=${2:-1.6} archive
-  mkdir -p "$dir"
+  mkdir -p "$dir" "$(data "$dir")"
   dir=$(cd "$dir" && pwd)
   case $version in
     1.6) echo /usr/bin >"$dir/bin" ;;
@@ -107,9 +110,11 @@ start() {
     *) usage ;;
   esac
   archive=$(flock "$top/test/images/build.py" "$top/test/images/build.py" "${KEELSON_IMAGES:-$top/build/images}")
-  write_config "$dir"
-  write_network "$dir"
-  launch "$dir"
+  if ! ctr -a "$dir/containerd.sock" version >/dev/null 2>&1; then
+    write_config "$dir"
+    write_network "$dir"
+    launch "$dir"
+  fi
   ctr -a "$dir/containerd.sock" -n k8s.io images import --snapshotter "$(snapshotter "$dir")" \
     "$archive" >"$dir/import.log" 2>&1 || { cat "$dir/import.log" >&2; return 1; }
   echo "$dir/containerd.sock"

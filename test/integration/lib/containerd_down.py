@@ -49,10 +49,11 @@ def kill_tasks(socket):
             kill(pid)
 
 
-def plugin_paths(folder):
+def setting(folder, wanted):
+    """The first value of that name in the daemon's configuration."""
     for line in read(f'{folder}/config.toml').splitlines():
         key, _, value = line.partition('=')
-        if key.strip() == 'bin_dir':
+        if key.strip() == wanted:
             return value.strip().strip('"')
     return ''
 
@@ -61,7 +62,7 @@ def cni_del(folder, cached):
     """The DEL that the runtime would have sent, from the copy libcni keeps."""
     entry = json.loads(read(cached, '{}'))
     conf = json.loads(base64.b64decode(entry.get('config', '')) or '{}')
-    bin_dir = plugin_paths(folder)
+    bin_dir = setting(folder, 'bin_dir')
     for plugin in reversed(conf.get('plugins', [])):
         wanted = plugin.get('capabilities') or {}
         args = entry.get('capabilityArgs') or {}
@@ -124,9 +125,12 @@ def main():
         if os.path.exists(path):
             os.unlink(path)
     subprocess.run(['ip', 'link', 'delete', network], capture_output=True)
-    unmount_below(folder)
+    data = setting(folder, 'root')
+    for path in (folder, data):
+        unmount_below(path)
     remove_cgroups(ids)
-    shutil.rmtree(folder, ignore_errors=True)
+    for path in (data, folder):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 main()
