@@ -44,8 +44,10 @@ bool IsDaemon(std::string_view name, int argc, char** argv) {
 }
 
 int Usage() {
-  std::fputs("keelson-cni " KEELSON_VERSION ": CNI plugins in one binary. Link it under, or give it "
-             "as the first argument, the name of one of:\n", stderr);
+  std::fputs("keelson-cni " KEELSON_VERSION
+             ": CNI plugins in one binary. Link it under, or give it "
+             "as the first argument, the name of one of:\n",
+             stderr);
   for (const auto& entry : keelson::cni::AllPlugins()) {
     std::fprintf(stderr, "  %s\n", std::string(entry.name).c_str());
   }

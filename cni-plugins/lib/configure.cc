@@ -82,7 +82,8 @@ Status CheckAddressesAndRoutes(Rtnl& rtnl, const std::string& ifname, const Resu
   if (!link.up()) return Status::Internal("interface " + ifname + " is down");
   CNI_LET(const std::vector<Address> addresses, rtnl.Addresses(link.index, AF_UNSPEC));
   for (const IpConfig& ip : result.ips) {
-    const bool other = ip.interface && static_cast<size_t>(*ip.interface) < result.interfaces.size() &&
+    const bool other = ip.interface &&
+                       static_cast<size_t>(*ip.interface) < result.interfaces.size() &&
                        result.interfaces[static_cast<size_t>(*ip.interface)].name != ifname;
     if (!other && std::ranges::find(addresses, ip.address, &Address::cidr) == addresses.end()) {
       return Status::Internal("address " + ip.address.ToString() + " is not on " + ifname);
@@ -180,7 +181,8 @@ Or<Interface> ContainerInterface(const Request& request) {
 
 Or<Link> CheckContainerLink(Rtnl& rtnl, const Interface& want, const std::string& kind) {
   CNI_LET(Link link, rtnl.ByName(want.name));
-  if (!kind.empty() && link.kind != kind) return Status::Internal(want.name + " is not a " + kind + " device");
+  if (!kind.empty() && link.kind != kind)
+    return Status::Internal(want.name + " is not a " + kind + " device");
   if (!want.mac.empty() && want.mac != link.mac.ToString()) {
     return Status::Internal("interface " + want.name + " has address " + link.mac.ToString() +
                             ", not " + want.mac);

@@ -53,7 +53,8 @@ std::vector<Cidr> AddressesOf(const Result& result);
 // prevResult's interface `ifname` in the sandbox args.netns; an error if there is none.
 Or<Interface> ContainerInterface(const Request& request);
 
-// CHECK: the device `want` names is there, of kind `kind` (empty: any) and with the address `want` has.
+// CHECK: the device `want` names is there, of kind `kind` (empty: any) and with the address `want`
+// has.
 Or<Link> CheckContainerLink(Rtnl& rtnl, const Interface& want, const std::string& kind);
 
 // Deletes `ifname` in the namespace at `netns`. OK if either is gone, or `netns` is empty (the

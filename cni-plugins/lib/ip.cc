@@ -79,7 +79,8 @@ Ip Ip::Broadcast(int prefix) const {
 }
 
 Or<Cidr> Cidr::Parse(std::string_view text) {
-  const Status bad = Status::Invalid("\"" + std::string(text) + "\" is not an address with a prefix");
+  const Status bad =
+      Status::Invalid("\"" + std::string(text) + "\" is not an address with a prefix");
   const size_t slash = text.find('/');
   if (slash == std::string_view::npos) return bad;
   const std::string_view digits = text.substr(slash + 1);
@@ -112,7 +113,8 @@ Or<Mac> Mac::Parse(std::string_view text) {
     mac.bytes[i] = static_cast<uint8_t>(high * 16 + low);
   }
   if (!good) {
-    return Status::Invalid("\"" + std::string(text) + "\" is not a hardware address aa:bb:cc:dd:ee:ff");
+    return Status::Invalid("\"" + std::string(text) +
+                           "\" is not a hardware address aa:bb:cc:dd:ee:ff");
   }
   return mac;
 }

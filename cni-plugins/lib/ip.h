@@ -32,8 +32,8 @@ class Ip {
   Ip Plus(uint64_t n) const;
   Ip Next() const { return Plus(1); }
   Ip Prev() const;
-  Ip Masked(int prefix) const;      // host bits cleared
-  Ip Broadcast(int prefix) const;   // host bits set
+  Ip Masked(int prefix) const;     // host bits cleared
+  Ip Broadcast(int prefix) const;  // host bits set
 
   // IPv4 sorts before IPv6.
   friend auto operator<=>(const Ip& a, const Ip& b) {

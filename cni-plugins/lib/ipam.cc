@@ -101,8 +101,8 @@ Or<Result> IpamAdd(const Request& request) {
   Or<Json> json = Json::Parse(text);
   if (!json.ok()) return json.status().Within("result of " + request.conf.ipam_type);
   const Json* version = json->Find("cniVersion");
-  const std::string spoken = version && version->is_string() ? version->text()
-                                                             : request.conf.cni_version;
+  const std::string spoken =
+      version && version->is_string() ? version->text() : request.conf.cni_version;
   if (!IsSupportedVersion(spoken)) {
     return Status(Code::kIncompatibleVersion,
                   request.conf.ipam_type + " answered in version \"" + spoken + "\"");

@@ -17,8 +17,8 @@ Status IpamReady(const Request& request);
 Status IpamGc(const Request& request, const std::vector<Attachment>& valid);
 // Only for ours; a foreign delegate checks its configuration when it is called.
 Status IpamValidate(const Request& request);
-// Whether ADD of this IPAM expects the container's device to exist and be up (dhcp talks through it;
-// a foreign plugin may). The others are asked first, so that an empty range changes no link.
+// Whether ADD of this IPAM expects the container's device to exist and be up (dhcp talks through
+// it; a foreign plugin may). The others are asked first, so that an empty range changes no link.
 bool IpamNeedsLink(const Request& request);
 
 }  // namespace keelson::cni

@@ -35,8 +35,10 @@ void ParseInfo(nlattr* info, Link* out) {
   if (!info || nla_parse_nested(tb, IFLA_INFO_MAX, info, nullptr) < 0) return;
   out->kind = GetText(tb[IFLA_INFO_KIND]);
   if (!tb[IFLA_INFO_DATA]) return;
-  const auto data = [&](int attr) { return nla_find(static_cast<nlattr*>(nla_data(tb[IFLA_INFO_DATA])),
-                                                    nla_len(tb[IFLA_INFO_DATA]), attr); };
+  const auto data = [&](int attr) {
+    return nla_find(static_cast<nlattr*>(nla_data(tb[IFLA_INFO_DATA])), nla_len(tb[IFLA_INFO_DATA]),
+                    attr);
+  };
   if (out->kind == "bridge") {
     if (auto v = Get<uint8_t>(data(IFLA_BR_VLAN_FILTERING))) out->vlan_filtering = *v != 0;
   } else if (out->kind == "vlan") {
@@ -276,8 +278,9 @@ Or<std::vector<int>> Rtnl::PortVlans(int index) {
   m.Header<ifinfomsg>()->ifi_family = AF_BRIDGE;
   m.U32(IFLA_EXT_MASK, RTEXT_FILTER_BRVLAN);
   std::vector<int> vlans;
-  CNI_TRY(nl_.Ask(m, "list VLANs of bridge ports",
-                  [&](nlmsghdr* h) { ParsePortVlans(h, index, &vlans); }, [&] { vlans.clear(); }));
+  CNI_TRY(nl_.Ask(
+      m, "list VLANs of bridge ports", [&](nlmsghdr* h) { ParsePortVlans(h, index, &vlans); },
+      [&] { vlans.clear(); }));
   return vlans;
 }
 

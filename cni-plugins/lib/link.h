@@ -20,16 +20,16 @@ struct Link {
   int index = 0;
   std::string name;
   std::string alias;
-  std::string kind;      // "veth", "bridge", ...; empty for physical devices
+  std::string kind;  // "veth", "bridge", ...; empty for physical devices
   Mac mac;
   bool has_mac = false;
-  uint16_t type = 0;     // ARPHRD_*
-  uint32_t flags = 0;    // IFF_*
+  uint16_t type = 0;   // ARPHRD_*
+  uint32_t flags = 0;  // IFF_*
   int mtu = 0;
   int master = 0;
-  int parent = 0;        // IFLA_LINK: a veth's peer, a VLAN's lower device
+  int parent = 0;         // IFLA_LINK: a veth's peer, a VLAN's lower device
   int parent_netns = -1;  // IFLA_LINK_NETNSID: where `parent` counts; -1: here
-  int operstate = 0;     // IF_OPER_*
+  int operstate = 0;      // IF_OPER_*
   int tx_queue_len = 0;
   int promiscuity = 0;
   std::optional<bool> vlan_filtering;  // bridges
@@ -46,7 +46,7 @@ struct LinkSpec {
   std::optional<Mac> mac;
   int mtu = 0;
   int master = 0;
-  int parent = 0;              // IFLA_LINK, in the socket's namespace
+  int parent = 0;                // IFLA_LINK, in the socket's namespace
   const NetNs* netns = nullptr;  // made there; default: the socket's
   bool up = false;
   std::string alias;
@@ -60,23 +60,23 @@ struct LinkChange {
   std::optional<std::string> alias = {};
   std::optional<Mac> mac = {};
   std::optional<int> mtu = {};
-  std::optional<int> master = {};        // 0: none
+  std::optional<int> master = {};  // 0: none
   std::optional<int> tx_queue_len = {};
   std::optional<bool> promisc = {};
   std::optional<bool> allmulti = {};
-  const NetNs* netns = nullptr;     // moves it there
+  const NetNs* netns = nullptr;  // moves it there
 };
 
 struct RouteSpec {
-  Cidr dst;                     // host bits are ignored
+  Cidr dst;  // host bits are ignored
   std::optional<Ip> gw;
   int link = 0;
-  int table = 0;                // 0: main
+  int table = 0;  // 0: main
   int priority = 0;
   int mtu = 0;
   int advmss = 0;
-  int scope = 0;                // RT_SCOPE_*; universe by default, like the Go plugins
-  std::optional<Ip> source;     // preferred source
+  int scope = 0;             // RT_SCOPE_*; universe by default, like the Go plugins
+  std::optional<Ip> source;  // preferred source
 };
 
 struct Address {
@@ -104,8 +104,8 @@ class Rtnl {
   // OK if it was gone already.
   Status Delete(int index);
   // The same, but returns once nobody can see or use the device (nor a veth's peer) any more; the
-  // kernel frees its memory later. Delete() waits for that, some 15 ms (an RCU barrier), and a system
-  // call cannot be left: a child process that does nothing else waits in our place.
+  // kernel frees its memory later. Delete() waits for that, some 15 ms (an RCU barrier), and a
+  // system call cannot be left: a child process that does nothing else waits in our place.
   Status DeleteSoon(int index);
 
   // Bridge port options; those not given stay as they are.
@@ -124,8 +124,8 @@ class Rtnl {
   // Afterwards the link's operational state is up; waits for the kernel to say so.
   Status WaitForUp(int index, int timeout_ms);
 
-  // An IPv6 route with the same destination becomes another path, as with the Go plugins. EEXIST for
-  // the very same route.
+  // An IPv6 route with the same destination becomes another path, as with the Go plugins. EEXIST
+  // for the very same route.
   Status AddRoute(const RouteSpec& route);
   // Routes of all tables (or one), local and multicast ones left out.
   Or<std::vector<RouteSpec>> Routes(int family, int table = 0);

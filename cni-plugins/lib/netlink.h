@@ -67,22 +67,23 @@ class Netlink {
   static Or<Netlink> Open(int protocol);
   static Or<Netlink> OpenIn(const NetNs& ns, int protocol);
 
-  // Sends and waits for the acknowledgement. sys_errno() is the kernel's answer; the message has its
-  // extended text where it gave one. `what` begins the error's text.
+  // Sends and waits for the acknowledgement. sys_errno() is the kernel's answer; the message has
+  // its extended text where it gave one. `what` begins the error's text.
   Status Do(Message& message, const std::string& what);
   // Sends and calls `each` for every message of the answer. A dump if the message has NLM_F_DUMP;
   // one interrupted by a concurrent change (NLM_F_DUMP_INTR) is asked for again, up to ten times:
   // `restart` then drops what was collected.
-  Status Ask(Message& message, const std::string& what,
-             const std::function<void(nlmsghdr*)>& each,
-             const std::function<void()>& restart = [] {});
+  Status Ask(
+      Message& message, const std::string& what, const std::function<void(nlmsghdr*)>& each,
+      const std::function<void()>& restart = [] {});
 
-  // Sends from a child process that ends when the kernel is through with the request and holds nothing
-  // but this socket meanwhile. The answer, numbered *seq, comes to WaitFor().
+  // Sends from a child process that ends when the kernel is through with the request and holds
+  // nothing but this socket meanwhile. The answer, numbered *seq, comes to WaitFor().
   Status SendFromChild(Message& message, const std::string& what, uint32_t* seq);
 
   // Multicast: joins `group`, then waits for messages until `done` returns true or `timeout_ms` is
-  // over (kTryAgainLater). done(nullptr) says that messages were lost (ENOBUFS): look again yourself.
+  // over (kTryAgainLater). done(nullptr) says that messages were lost (ENOBUFS): look again
+  // yourself.
   Status Join(int group);
   Status WaitFor(int timeout_ms, const std::string& what,
                  const std::function<bool(nlmsghdr*)>& done);

@@ -14,8 +14,8 @@ namespace keelson::cni {
 // A network namespace, kept alive by an open descriptor.
 class NetNs {
  public:
-  // kInvalidEnvironment, naming CNI_NETNS, when `path` is something else. IsGone() tells when nothing
-  // is there, or only the empty file it was mounted on: DEL takes that for "already gone".
+  // kInvalidEnvironment, naming CNI_NETNS, when `path` is something else. IsGone() tells when
+  // nothing is there, or only the empty file it was mounted on: DEL takes that for "already gone".
   static Or<NetNs> Open(const std::string& path);
   // The namespace this process is in.
   static Or<NetNs> Current();
@@ -25,9 +25,9 @@ class NetNs {
   int fd() const { return fd_.get(); }
   bool SameAs(const NetNs& other) const { return inode_ == other.inode_ && dev_ == other.dev_; }
 
-  // Runs `f` inside and returns its result (a Status or an Or). The process has one thread, which is
-  // back in its own namespace afterwards; if it cannot come back it ends, because anything it did
-  // from then on would hit the wrong namespace.
+  // Runs `f` inside and returns its result (a Status or an Or). The process has one thread, which
+  // is back in its own namespace afterwards; if it cannot come back it ends, because anything it
+  // did from then on would hit the wrong namespace.
   template <typename F>
   auto Run(F&& f) const -> decltype(f()) {
     CNI_LET(const NetNs home, Current());

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The few system-call wrappers the plugins need. base/ has richer ones, but they speak absl::Status.
+// The few system-call wrappers the plugins need. base/ has richer ones, but they speak
+// absl::Status.
 
 #include <unistd.h>
 

@@ -24,8 +24,7 @@ uint32_t GetU32(nlattr* attr, uint32_t fallback) {
 
 bool ParseAddress(nlmsghdr* h, int index, Address* out) {
   nlattr* tb[IFA_MAX + 1];
-  if (h->nlmsg_type != RTM_NEWADDR ||
-      nlmsg_parse(h, sizeof(ifaddrmsg), tb, IFA_MAX, nullptr) < 0) {
+  if (h->nlmsg_type != RTM_NEWADDR || nlmsg_parse(h, sizeof(ifaddrmsg), tb, IFA_MAX, nullptr) < 0) {
     return false;
   }
   const auto* header = static_cast<const ifaddrmsg*>(nlmsg_data(h));
@@ -87,8 +86,8 @@ void ParseNextHops(const RouteSpec& base, int family, nlattr* multipath,
     RouteSpec r = base;
     r.link = hop->rtnh_ifindex;
     auto* attrs = reinterpret_cast<nlattr*>(reinterpret_cast<char*>(hop) + sizeof *hop);
-    r.gw = GetIp(family, nla_find(attrs, hop->rtnh_len - static_cast<int>(sizeof *hop),
-                                  RTA_GATEWAY));
+    r.gw =
+        GetIp(family, nla_find(attrs, hop->rtnh_len - static_cast<int>(sizeof *hop), RTA_GATEWAY));
     out->push_back(r);
     left -= static_cast<int>(RTNH_ALIGN(hop->rtnh_len));
     hop = RTNH_NEXT(hop);
@@ -97,8 +96,7 @@ void ParseNextHops(const RouteSpec& base, int family, nlattr* multipath,
 
 void ParseRoute(nlmsghdr* h, std::vector<RouteSpec>* out) {
   nlattr* tb[RTA_MAX + 1];
-  if (h->nlmsg_type != RTM_NEWROUTE ||
-      nlmsg_parse(h, sizeof(rtmsg), tb, RTA_MAX, nullptr) < 0) {
+  if (h->nlmsg_type != RTM_NEWROUTE || nlmsg_parse(h, sizeof(rtmsg), tb, RTA_MAX, nullptr) < 0) {
     return;
   }
   const auto* header = static_cast<const rtmsg*>(nlmsg_data(h));
@@ -118,12 +116,16 @@ void ParseRoute(nlmsghdr* h, std::vector<RouteSpec>* out) {
   r.source = GetIp(family, tb[RTA_PREFSRC]);
   if (tb[RTA_METRICS]) {
     r.mtu = static_cast<int>(GetU32(nla_find(static_cast<nlattr*>(nla_data(tb[RTA_METRICS])),
-                                             nla_len(tb[RTA_METRICS]), RTAX_MTU), 0));
+                                             nla_len(tb[RTA_METRICS]), RTAX_MTU),
+                                    0));
     r.advmss = static_cast<int>(GetU32(nla_find(static_cast<nlattr*>(nla_data(tb[RTA_METRICS])),
-                                                nla_len(tb[RTA_METRICS]), RTAX_ADVMSS), 0));
+                                                nla_len(tb[RTA_METRICS]), RTAX_ADVMSS),
+                                       0));
   }
-  if (tb[RTA_MULTIPATH]) ParseNextHops(r, family, tb[RTA_MULTIPATH], out);
-  else out->push_back(r);
+  if (tb[RTA_MULTIPATH])
+    ParseNextHops(r, family, tb[RTA_MULTIPATH], out);
+  else
+    out->push_back(r);
 }
 
 }  // namespace
@@ -138,8 +140,8 @@ Or<std::vector<Address>> Rtnl::Addresses(int index, int family) {
     Address a;
     if (ParseAddress(h, index, &a)) out.push_back(a);
   };
-  CNI_TRY(nl_.Ask(m, "list addresses of link " + std::to_string(index), each,
-                  [&] { out.clear(); }));
+  CNI_TRY(
+      nl_.Ask(m, "list addresses of link " + std::to_string(index), each, [&] { out.clear(); }));
   return out;
 }
 
@@ -167,7 +169,8 @@ Status Rtnl::WaitForDad(int index, int timeout_ms) {
     bool tentative = false;
     for (const Address& a : addresses) {
       if (a.flags & IFA_F_DADFAILED) {
-        return Status::Internal("address " + a.cidr.ToString() + " is in use elsewhere on the link");
+        return Status::Internal("address " + a.cidr.ToString() +
+                                " is in use elsewhere on the link");
       }
       tentative |= (a.flags & IFA_F_TENTATIVE) != 0;
     }
@@ -200,8 +203,8 @@ Or<std::vector<RouteSpec>> Rtnl::Routes(int family, int table) {
   Message m(RTM_GETROUTE, NLM_F_DUMP);
   m.Header<rtmsg>()->rtm_family = static_cast<uint8_t>(family);
   std::vector<RouteSpec> out;
-  CNI_TRY(nl_.Ask(m, "list routes", [&](nlmsghdr* h) { ParseRoute(h, &out); },
-                  [&] { out.clear(); }));
+  CNI_TRY(nl_.Ask(
+      m, "list routes", [&](nlmsghdr* h) { ParseRoute(h, &out); }, [&] { out.clear(); }));
   if (table != 0) std::erase_if(out, [&](const RouteSpec& r) { return r.table != table; });
   return out;
 }

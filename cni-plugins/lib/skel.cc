@@ -20,13 +20,11 @@ bool IsIdChar(char c) {
          c == '.' || c == '-';
 }
 
-Status BadEnvironment(const std::string& message) {
-  return {Code::kInvalidEnvironment, message};
-}
+Status BadEnvironment(const std::string& message) { return {Code::kInvalidEnvironment, message}; }
 
 Status CheckContainerId(std::string_view id) {
-  const bool good = !id.empty() && IsIdChar(id[0]) && id[0] != '_' && id[0] != '.' && id[0] != '-' &&
-                    std::ranges::all_of(id, IsIdChar);
+  const bool good = !id.empty() && IsIdChar(id[0]) && id[0] != '_' && id[0] != '.' &&
+                    id[0] != '-' && std::ranges::all_of(id, IsIdChar);
   if (good) return {};
   return BadEnvironment("CNI_CONTAINERID: invalid characters in \"" + std::string(id) + "\"");
 }
@@ -39,8 +37,8 @@ struct Need {
   std::string_view since;  // the first version with this verb
 };
 constexpr Need kNeeds[] = {
-    {"ADD", true, true, "0.1.0"},     {"DEL", true, false, "0.1.0"},
-    {"CHECK", true, true, "0.4.0"},   {"STATUS", false, false, "1.1.0"},
+    {"ADD", true, true, "0.1.0"},   {"DEL", true, false, "0.1.0"},
+    {"CHECK", true, true, "0.4.0"}, {"STATUS", false, false, "1.1.0"},
     {"GC", false, false, "1.1.0"},
 };
 

@@ -24,7 +24,8 @@ using ReadStdin = std::function<Or<std::string>()>;
 // stdout itself.
 Answer Serve(const PluginEntry& entry, const GetEnv& env, const ReadStdin& read_stdin);
 
-// The same with this process's environment and stdin, then prints the answer. Returns the exit code.
+// The same with this process's environment and stdin, then prints the answer. Returns the exit
+// code.
 int PluginMain(const PluginEntry& entry);
 
 // An error as the specification's section 5 spells it.

@@ -15,11 +15,11 @@ enum class Code : int {
   kOk = 0,
   kIncompatibleVersion = 1,
   kUnsupportedField = 2,
-  kUnknownContainer = 3,      // nothing to clean up: the runtime need not call DEL
-  kInvalidEnvironment = 4,    // a CNI_* variable is missing or malformed
-  kIo = 5,                    // stdin or a file could not be read or written
-  kDecoding = 6,              // bytes that are not the JSON they should be
-  kInvalidConfig = 7,         // the message names the field
+  kUnknownContainer = 3,    // nothing to clean up: the runtime need not call DEL
+  kInvalidEnvironment = 4,  // a CNI_* variable is missing or malformed
+  kIo = 5,                  // stdin or a file could not be read or written
+  kDecoding = 6,            // bytes that are not the JSON they should be
+  kInvalidConfig = 7,       // the message names the field
   kInvalidNetns = 8,
   kTryAgainLater = 11,        // transient: the runtime should call again
   kPluginNotAvailable = 50,   // STATUS: cannot serve ADD
@@ -94,13 +94,13 @@ class [[nodiscard]] Or {
 #define CNI_CONCAT_(a, b) a##b
 #define CNI_CONCAT(a, b) CNI_CONCAT_(a, b)
 // Returns from the function if `expr`, a Status, is an error.
-#define CNI_TRY(expr)                                                \
-  do {                                                               \
-    if (::keelson::cni::Status st_ = (expr); !st_.ok()) return st_;  \
+#define CNI_TRY(expr)                                               \
+  do {                                                              \
+    if (::keelson::cni::Status st_ = (expr); !st_.ok()) return st_; \
   } while (false)
 // CNI_LET(auto x, SomeOr()): declares x or returns the error.
-#define CNI_LET(decl, expr)                                          \
-  auto CNI_CONCAT(or_, __LINE__) = (expr);                           \
+#define CNI_LET(decl, expr)                                                       \
+  auto CNI_CONCAT(or_, __LINE__) = (expr);                                        \
   if (!CNI_CONCAT(or_, __LINE__).ok()) return CNI_CONCAT(or_, __LINE__).status(); \
   decl = std::move(*CNI_CONCAT(or_, __LINE__))
 

@@ -204,8 +204,10 @@ void ReadCurrent(const Reader& r, Result* out) {
 
 Result ReadResult(const Reader& r, std::string_view version) {
   Result out;
-  if (VersionAtLeast(version, "0.3.0")) ReadCurrent(r, &out);
-  else ReadLegacy(r, &out);
+  if (VersionAtLeast(version, "0.3.0"))
+    ReadCurrent(r, &out);
+  else
+    ReadLegacy(r, &out);
   out.dns = ReadDns(r["dns"]);
   return out;
 }
@@ -268,7 +270,8 @@ Or<NetConf> NetConf::Parse(std::string_view text) {
     // A result may carry a version of its own, older than the configuration's.
     std::string version = prev["cniVersion"].String();
     if (version.empty()) version = conf.cni_version;
-    if (!IsSupportedVersion(version)) prev["cniVersion"].Fail("\"" + version + "\" is not supported");
+    if (!IsSupportedVersion(version))
+      prev["cniVersion"].Fail("\"" + version + "\" is not supported");
     conf.prev_result = ReadResult(prev, version);
   }
   CNI_TRY(error);

@@ -45,9 +45,9 @@ struct Args {
 
 struct Interface {
   std::string name;
-  std::string mac;      // empty: not reported
-  int mtu = 0;          // since 1.1.0; 0: not reported
-  std::string sandbox;  // empty: on the host
+  std::string mac;          // empty: not reported
+  int mtu = 0;              // since 1.1.0; 0: not reported
+  std::string sandbox;      // empty: on the host
   std::string socket_path;  // since 1.1.0
   std::string pci_id;       // since 1.1.0
 };
@@ -61,7 +61,7 @@ struct IpConfig {
 struct Route {
   Cidr dst;
   std::optional<Ip> gw;
-  int mtu = 0;       // since 1.1.0, like all below; 0: not given
+  int mtu = 0;  // since 1.1.0, like all below; 0: not given
   int advmss = 0;
   int priority = 0;
   std::optional<int> table;
@@ -100,7 +100,7 @@ struct NetConf {
   std::string cni_version;  // never empty: absent means 0.1.0, as libcni has it
   std::string name;
   std::string type;
-  std::string ipam_type;    // empty: no IPAM asked for
+  std::string ipam_type;  // empty: no IPAM asked for
   Dns dns;
   std::optional<Result> prev_result;
   Json json = Json::Object();  // all of stdin

@@ -36,7 +36,10 @@ Mac RandomMac() {
 class Attach {
  public:
   Attach(const Request& request, BridgeConf conf, const NetNs& ns, Rtnl host, Rtnl container)
-      : request_(request), conf_(std::move(conf)), ns_(ns), host_(std::move(host)),
+      : request_(request),
+        conf_(std::move(conf)),
+        ns_(ns),
+        host_(std::move(host)),
         container_(std::move(container)) {}
 
   Or<Result> Run() {
@@ -47,8 +50,10 @@ class Attach {
     CNI_TRY(EnsureBridge());
     CNI_TRY(MakePort());
     if (layer3 && !ask_first) CNI_TRY(AskIpam());
-    if (layer3) CNI_TRY(ConfigureLayer3());
-    else if (!conf_.disable_container_interface) CNI_TRY(BringContainerUp());
+    if (layer3)
+      CNI_TRY(ConfigureLayer3());
+    else if (!conf_.disable_container_interface)
+      CNI_TRY(BringContainerUp());
     CNI_TRY(Finish());
     undo_.Keep();
     return result_;
@@ -217,8 +222,7 @@ class Attach {
   }
 
   Status EnsureAddress(const Link& device, const Cidr& want) {
-    CNI_LET(const std::vector<Address> addresses,
-            host_.Addresses(device.index, want.ip.family()));
+    CNI_LET(const std::vector<Address> addresses, host_.Addresses(device.index, want.ip.family()));
     std::vector<Cidr> now;
     for (const Address& a : addresses) now.push_back(a.cidr);
     const AddressPlan plan = PlanAddress(now, want, conf_.force_address);
@@ -282,7 +286,8 @@ Status CheckBridgeDevice(Rtnl& host, const BridgeConf& conf, const Result& previ
                           (promisc ? "on" : "off") + ", not as configured");
 }
 
-// The port is whatever host device of prevResult pairs with the container's end and is on the bridge.
+// The port is whatever host device of prevResult pairs with the container's end and is on the
+// bridge.
 Status CheckPort(Rtnl& host, const Link& bridge, const Link& inside, const Result& previous) {
   for (const Interface& i : previous.interfaces) {
     if (!i.sandbox.empty() || i.name == bridge.name) continue;

@@ -124,8 +124,10 @@ AddressPlan PlanAddress(const std::vector<Cidr>& now, const Cidr& want, bool for
     }
     // IPv6 networks that do not overlap can live on one bridge; IPv4 has one address.
     if (!have.ip.v4() && !have.Contains(want.ip) && !want.Contains(have.ip)) continue;
-    if (force) plan.remove.push_back(have);
-    else if (!plan.conflict) plan.conflict = have;
+    if (force)
+      plan.remove.push_back(have);
+    else if (!plan.conflict)
+      plan.conflict = have;
   }
   return plan;
 }

@@ -12,22 +12,22 @@ namespace keelson::cni {
 // The bridge plugin's configuration; names and meaning are those of the Go plugin.
 struct BridgeConf {
   std::string bridge = "cni0";
-  bool is_gateway = false;          // also when is_default_gateway
+  bool is_gateway = false;  // also when is_default_gateway
   bool is_default_gateway = false;
   bool force_address = false;
   bool ip_masq = false;
-  int mtu = 0;                      // 0: the kernel's choice
+  int mtu = 0;  // 0: the kernel's choice
   bool hairpin = false;
   bool promisc = false;
-  int vlan = 0;                     // 0: none
-  std::vector<int> trunk;           // sorted, each once
-  bool vlan_filtering = false;      // vlan or vlanTrunk was given
+  int vlan = 0;                 // 0: none
+  std::vector<int> trunk;       // sorted, each once
+  bool vlan_filtering = false;  // vlan or vlanTrunk was given
   bool preserve_default_vlan = false;
   bool mac_spoof_check = false;
   bool port_isolation = false;
   bool disable_container_interface = false;
   bool enable_dad = false;
-  std::optional<Mac> mac;           // for the container's end
+  std::optional<Mac> mac;  // for the container's end
 };
 
 // Decodes and checks. Pure. kInvalidConfig names the field.
@@ -49,9 +49,9 @@ BridgePlan PlanGateways(const BridgeConf& conf, const Result& ipam, int containe
 
 // What to do with the addresses a bridge has so that it has `want`, too (pure).
 struct AddressPlan {
-  bool present = false;         // nothing to do
-  std::vector<Cidr> remove;     // first, with forceAddress
-  std::optional<Cidr> conflict; // without forceAddress: an error
+  bool present = false;          // nothing to do
+  std::vector<Cidr> remove;      // first, with forceAddress
+  std::optional<Cidr> conflict;  // without forceAddress: an error
 };
 AddressPlan PlanAddress(const std::vector<Cidr>& now, const Cidr& want, bool force);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // host-device: moves a device of the host into the container and back.
 
+#include "cni-plugins/main/host_device.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,7 +12,6 @@
 #include "cni-plugins/lib/device.h"
 #include "cni-plugins/lib/ipam.h"
 #include "cni-plugins/lib/undo.h"
-#include "cni-plugins/main/host_device.h"
 #include "cni-plugins/registry.h"
 
 namespace keelson::cni {
@@ -43,8 +44,10 @@ Or<HostDeviceConf> ParseHostDeviceConf(const Request& request) {
   c.device_id = r["runtimeConfig"]["deviceID"].String();
   if (!hwaddr.empty()) {
     Or<Mac> mac = Mac::Parse(hwaddr);
-    if (mac.ok()) c.hwaddr = *mac;
-    else r["hwaddr"].Fail(mac.status().message());
+    if (mac.ok())
+      c.hwaddr = *mac;
+    else
+      r["hwaddr"].Fail(mac.status().message());
   }
   if (!c.kernel_path.empty() && !IsSysDevicePath(c.kernel_path)) {
     r["kernelpath"].Fail("\"" + c.kernel_path + "\" must be absolute and begin with /sys/devices/");
@@ -57,7 +60,8 @@ Or<HostDeviceConf> ParseHostDeviceConf(const Request& request) {
   }
   const bool named = !c.device.empty() || c.hwaddr || !c.kernel_path.empty() ||
                      !c.pci_address.empty() || !c.device_id.empty();
-  if (!named) r["device"].Fail("specify either \"device\", \"hwaddr\", \"kernelpath\" or \"pciBusID\"");
+  if (!named)
+    r["device"].Fail("specify either \"device\", \"hwaddr\", \"kernelpath\" or \"pciBusID\"");
   CNI_TRY(error);
   return c;
 }
@@ -161,9 +165,8 @@ Status MoveBack(Ends& ends, const NetNs& home, const Link& device, const std::st
 Or<Link> MoveIn(Ends& ends, const Link& device, const std::string& ifname, Undo* undo) {
   CNI_LET(NetNs home, NetNs::Current());
   auto shared = std::make_shared<NetNs>(std::move(home));
-  undo->Push("move " + device.name + " back", [&ends, shared, device, ifname] {
-    return MoveBack(ends, *shared, device, ifname);
-  });
+  undo->Push("move " + device.name + " back",
+             [&ends, shared, device, ifname] { return MoveBack(ends, *shared, device, ifname); });
   CNI_TRY(ends.host.Change(device.index, {.alias = device.name}));
   CNI_TRY(MoveAs(ends.host, device, ends.ns, ifname).Within("failed to move " + device.name));
   CNI_LET(const Link inside, ends.container.ByName(ifname));
@@ -205,7 +208,7 @@ class HostDevice final : public Plugin {
     CNI_TRY(ResolveDeviceId(kSys, &conf));
     CNI_LET(Ends ends, Ends::Open(a.netns));
     Undo undo;
-    Interface interface{a.ifname, "", 0, a.netns, "", ""};
+    Interface interface { a.ifname, "", 0, a.netns, "", "" };
     if (!conf.userspace_driver) {
       CNI_LET(const Link device, FindHostDevice(ends.host, conf));
       CNI_TRY(CheckNameIsFree(ends.container, a.ifname));

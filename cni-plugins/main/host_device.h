@@ -15,7 +15,7 @@ struct HostDeviceConf {
   std::optional<Mac> hwaddr;
   std::string kernel_path;  // below /sys/devices/
   std::string pci_address;
-  std::string device_id;    // a PCI or auxiliary bus id
+  std::string device_id;  // a PCI or auxiliary bus id
   // Set by ResolveDeviceId:
   std::string auxiliary;
   bool userspace_driver = false;  // DPDK: there is no network device to move

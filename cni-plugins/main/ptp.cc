@@ -33,9 +33,9 @@ Or<PtpConf> Parse(const Request& request) {
   return c;
 }
 
-// veth has no point-to-point mode. So everything but the gateway itself, the container's own network
-// included, is routed through the gateway: the route that came with the address is replaced by one
-// to the gateway alone and one through it.
+// veth has no point-to-point mode. So everything but the gateway itself, the container's own
+// network included, is routed through the gateway: the route that came with the address is replaced
+// by one to the gateway alone and one through it.
 Status RouteThroughGateway(Rtnl& container, int link, const IpConfig& ip) {
   RouteSpec automatic;
   automatic.dst = {ip.address.Network(), ip.address.prefix};
@@ -56,8 +56,8 @@ Status RouteThroughGateway(Rtnl& container, int link, const IpConfig& ip) {
   return container.AddRoute(network);
 }
 
-// Nobody else can have an address on a link of two: detection would only delay. Before the device of
-// the current namespace is up; fails harmlessly where IPv6 is off.
+// Nobody else can have an address on a link of two: detection would only delay. Before the device
+// of the current namespace is up; fails harmlessly where IPv6 is off.
 void SkipDad(const std::string& ifname) {
   Status ignored = WriteSysctl("net/ipv6/conf/" + ifname + "/accept_dad", "0");
 }
@@ -143,8 +143,8 @@ class Ptp final : public Plugin {
     Status first = request.conf.ipam_type.empty() ? Status() : IpamDel(request);
     Status link = DeleteContainerLink(a.netns, a.ifname);
     if (first.ok()) first = link;
-    Status masq = conf.ip_masq ? MasqueradeDel(request.conf.name, a.container_id, a.ifname)
-                               : Status();
+    Status masq =
+        conf.ip_masq ? MasqueradeDel(request.conf.name, a.container_id, a.ifname) : Status();
     return first.ok() ? masq : first;
   }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // tap: a persistent tap device in the container, for a virtual machine's backend to open.
 
+#include "cni-plugins/main/tap.h"
+
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
@@ -15,7 +17,6 @@
 #include "cni-plugins/lib/device.h"
 #include "cni-plugins/lib/skel.h"
 #include "cni-plugins/lib/undo.h"
-#include "cni-plugins/main/tap.h"
 #include "cni-plugins/registry.h"
 
 namespace keelson::cni {
@@ -54,7 +55,9 @@ Or<TapConf> Parse(const Request& request) {
 Status MakeLabelled(const TapConf& conf) {
   Status s = WriteExisting("/proc/self/attr/exec", conf.selinux_context);
   if (!s.ok()) return Status::Invalid("selinuxContext: " + s.message());
-  std::vector<std::string> words = {"keelson-cni", "--make-tap", conf.spec.name,
+  std::vector<std::string> words = {"keelson-cni",
+                                    "--make-tap",
+                                    conf.spec.name,
                                     conf.spec.multi_queue ? "1" : "0",
                                     conf.spec.owner ? std::to_string(*conf.spec.owner) : "",
                                     conf.spec.group ? std::to_string(*conf.spec.group) : ""};

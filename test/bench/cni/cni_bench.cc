@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// cni_bench [ROUNDS [BIN_DIR]]: what a runtime waits for, ADD and DEL of whole networks, each plugin
-// a process, ours and the Go plugins taking turns in the same run. Prints a Markdown table.
+// cni_bench [ROUNDS [BIN_DIR]]: what a runtime waits for, ADD and DEL of whole networks, each
+// plugin a process, ours and the Go plugins taking turns in the same run. Prints a Markdown table.
 //
-// The containers stay until the end: the kernel tearing a namespace down would disturb whoever comes
-// next. Each ADD is the first of its kind in its container.
+// The containers stay until the end: the kernel tearing a namespace down would disturb whoever
+// comes next. Each ADD is the first of its kind in its container.
 
 #include <sched.h>
 #include <sys/mount.h>
@@ -74,7 +74,8 @@ class Bench {
     };
     // Separate bridges and leases: neither finds work of the other.
     const std::string who = go ? "1" : "0";
-    const std::string bridge = R"("bridge":"klbench)" + who + R"(","isGateway":true,"ipMasq":true,)"
+    const std::string bridge = R"("bridge":"klbench)" + who +
+                               R"(","isGateway":true,"ipMasq":true,)"
                                R"("hairpinMode":true,"ipam":{"type":"host-local","dataDir":")" +
                                work_ + "/leases" + who + R"(","ranges":[[{"subnet":"10.21)" + who +
                                R"(.0.0/16"}]],"routes":[{"dst":"0.0.0.0/0"}]})";

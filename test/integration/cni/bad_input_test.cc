@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bad input leaves nothing: no device, no lease, no rule.
 
-#include "test/unit/cni-plugins/bad_configs.h"
-
 #include "test/integration/cni/harness.h"
+#include "test/unit/cni-plugins/bad_configs.h"
 
 namespace keelson::cni::testing {
 namespace {

@@ -67,7 +67,8 @@ std::string Frame(const Mac& from) {
 bool Arrives(const Fd& socket, const std::string& frame, Patience patience) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (std::chrono::steady_clock::now() < deadline) {
-    const auto left = std::chrono::duration_cast<Patience>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<Patience>(deadline - std::chrono::steady_clock::now());
     pollfd p{socket.get(), POLLIN, 0};
     if (::poll(&p, 1, static_cast<int>(left.count()) + 1) != 1) return false;
     char buffer[2048];
@@ -121,11 +122,12 @@ TEST_F(Bridge, ResultIsTheGoPluginsInEveryVersion) {
     std::string seen[2];
     for (const bool ours : {false, true}) {
       Container& c = AddContainer("c");
-      Call call{"bridge", "ADD",
-                WithMember(Net(R"("isDefaultGateway":true,"mtu":1400,"dns":{"nameservers":["10.9.9.9"]})",
-                               "10.77.0.0/16", R"("routes":[{"dst":"10.88.0.0/16"}])"),
-                           "cniVersion", Json(version)),
-                "c", c.path()};
+      Call call{
+          "bridge", "ADD",
+          WithMember(Net(R"("isDefaultGateway":true,"mtu":1400,"dns":{"nameservers":["10.9.9.9"]})",
+                         "10.77.0.0/16", R"("routes":[{"dst":"10.88.0.0/16"}])"),
+                     "cniVersion", Json(version)),
+          "c", c.path()};
       if (!ours) call.bin_dir = kGoPlugins;
       const Outcome o = Running(call).Wait();
       ASSERT_TRUE(o.ok()) << o.out;
@@ -170,7 +172,8 @@ TEST_F(Bridge, DefaultGatewayLeadsOutAndMasqueradingHidesTheContainer) {
   Container& plain = AddContainer("plain");
   Container& hidden = AddContainer("hidden");
   const std::string at_plain = AddressOf(Ok("ADD", Net(R"("isDefaultGateway":true)"), plain));
-  const std::string masq = Net(R"("isDefaultGateway":true,"ipMasq":true,"ipMasqBackend":"iptables")");
+  const std::string masq =
+      Net(R"("isDefaultGateway":true,"ipMasq":true,"ipMasqBackend":"iptables")");
   Ok("ADD", masq, hidden);
   EXPECT_EQ(UdpSource(&plain.ns(), &world.ns(), "192.0.2.2"), at_plain);
   EXPECT_EQ(UdpSource(&hidden.ns(), &world.ns(), "192.0.2.2"), "192.0.2.1");
@@ -190,7 +193,8 @@ TEST_F(Bridge, AnotherAddressOfTheBridgeIsReplacedOnlyByForce) {
   const Outcome refused = Do("ADD", other, b);
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_NE(refused.msg().find("already has an IP address different from 10.78.0.1/16"),
-            std::string::npos) << refused.msg();
+            std::string::npos)
+      << refused.msg();
   EXPECT_FALSE(b.rtnl().ByName("eth0").ok());
   Ok("ADD", Net(R"("isGateway":true,"forceAddress":true)", "10.78.0.0/16"), b);
   Rtnl h = host();
@@ -286,8 +290,9 @@ TEST_F(Bridge, Ipv6WorksAtOnceAndWithDuplicateDetection) {
   for (const bool dad : {false, true}) {
     Container& a = AddContainer("a");
     Container& b = AddContainer("b");
-    const std::string net = Net(std::string(R"("isDefaultGateway":true)") +
-                                    (dad ? R"(,"enabledad":true)" : ""), "fd77::/64");
+    const std::string net =
+        Net(std::string(R"("isDefaultGateway":true)") + (dad ? R"(,"enabledad":true)" : ""),
+            "fd77::/64");
     Ok("ADD", net, a);
     const std::string at_b = AddressOf(Ok("ADD", net, b));
     EXPECT_NE(UdpSource(&a.ns(), &b.ns(), at_b), "");
@@ -312,8 +317,8 @@ TEST_F(Bridge, ItsAddressDoesNotFollowItsPorts) {
 
 TEST_F(Bridge, CheckSeesWhatIsMissing) {
   Container& c = AddContainer("c");
-  const std::string plain = Net(R"("isGateway":true)", "10.77.0.0/16",
-                                R"("routes":[{"dst":"0.0.0.0/0"}])");
+  const std::string plain =
+      Net(R"("isGateway":true)", "10.77.0.0/16", R"("routes":[{"dst":"0.0.0.0/0"}])");
   const auto fresh = [&] {
     if (c.rtnl().ByName("eth0").ok()) Ok("DEL", plain, c);
     const std::string net = WithPrev(plain, Ok("ADD", plain, c));
@@ -335,8 +340,8 @@ TEST_F(Bridge, CheckSeesWhatIsMissing) {
   EXPECT_NE(Do("CHECK", net, c).msg().find("0.0.0.0/0"), std::string::npos);
 
   net = fresh();
-  const std::string port = Json::Parse(net)->Find("prevResult")->Find("interfaces")->items()[1]
-                               .Find("name")->text();
+  const std::string port =
+      Json::Parse(net)->Find("prevResult")->Find("interfaces")->items()[1].Find("name")->text();
   ASSERT_TRUE(host().Change(host().ByName(port)->index, {.master = 0}).ok());
   EXPECT_NE(Do("CHECK", net, c).msg().find("not a port of bridge"), std::string::npos);
 
@@ -415,8 +420,8 @@ TEST_F(Bridge, SomethingElseOfThatNameIsNotTaken) {
 TEST_F(Bridge, GcReleasesWhatIsNotListed) {
   Container& a = AddContainer("a");
   Container& b = AddContainer("b");
-  const std::string net = WithMember(Net(R"("isGateway":true,"ipMasq":true)"), "cniVersion",
-                                     Json("1.1.0"));
+  const std::string net =
+      WithMember(Net(R"("isGateway":true,"ipMasq":true)"), "cniVersion", Json("1.1.0"));
   Ok("ADD", net, a);
   Ok("ADD", net, b);
   Json valid = Json::Array();
@@ -446,13 +451,15 @@ TEST_F(Bridge, ForeignIpamIsFoundInThePathAndExecuted) {
   // Under a name that is not ours, so that it cannot be answered in process.
   const std::string path = dir() + "/bin";
   ASSERT_EQ(::mkdir(path.c_str(), 0700), 0);
-  ASSERT_EQ(::symlink((std::string(kGoPlugins) + "/static").c_str(), (path + "/klforeign").c_str()), 0);
+  ASSERT_EQ(::symlink((std::string(kGoPlugins) + "/static").c_str(), (path + "/klforeign").c_str()),
+            0);
   ASSERT_EQ(::symlink((KeelsonDir() + "/bridge").c_str(), (path + "/bridge").c_str()), 0);
   Container& c = AddContainer("c");
-  Call call{"bridge", "ADD",
-            WithMember(Net("", ""), "ipam",
-                       *Json::Parse(R"({"type":"klforeign","addresses":[{"address":"10.77.9.9/16"}]})")),
-            "c", c.path()};
+  Call call{
+      "bridge", "ADD",
+      WithMember(Net("", ""), "ipam",
+                 *Json::Parse(R"({"type":"klforeign","addresses":[{"address":"10.77.9.9/16"}]})")),
+      "c", c.path()};
   call.bin_dir = path;
   const Outcome o = Running(call).Wait();
   ASSERT_TRUE(o.ok()) << o.out;

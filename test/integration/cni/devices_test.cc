@@ -72,7 +72,8 @@ TEST_F(Devices, LoopbackAnswersAsGoDoes) {
   if (!HasGoPlugin("loopback")) GTEST_SKIP() << "no Go plugins";
   // Before 1.0.0 it forgets to name the family of an address, which the specification asks for.
   for (const char* ifname : {"lo", "eth7"}) {  // the name does not matter
-    EXPECT_EQ(Answer(Conf("loopback", ""), true, ifname), Answer(Conf("loopback", ""), false, ifname));
+    EXPECT_EQ(Answer(Conf("loopback", ""), true, ifname),
+              Answer(Conf("loopback", ""), false, ifname));
   }
 }
 
@@ -99,9 +100,10 @@ TEST_F(Devices, PtpContainersTalkThroughTheHost) {
 TEST_F(Devices, PtpSpeaksBothFamiliesAtOnce) {
   Container& a = AddContainer("a");
   Container& b = AddContainer("b");
-  const std::string net = Conf("ptp", "", R"({"type":"host-local","dataDir":")" + dir() +
-                                              R"(/leases","ranges":[[{"subnet":"10.77.0.0/24"}],)"
-                                              R"([{"subnet":"fd77::/64"}]]})");
+  const std::string net = Conf("ptp", "",
+                               R"({"type":"host-local","dataDir":")" + dir() +
+                                   R"(/leases","ranges":[[{"subnet":"10.77.0.0/24"}],)"
+                                   R"([{"subnet":"fd77::/64"}]]})");
   Ok("ADD", net, a);
   const Result rb = Ok("ADD", net, b);
   ASSERT_EQ(rb.ips.size(), 2u);
@@ -132,8 +134,9 @@ TEST_F(Devices, PtpAnswersAsGoDoes) {
 TEST_F(Devices, MacvlanReachesItsMastersNetwork) {
   Container& world = AddUplink();
   Container& c = AddContainer("c");
-  const std::string net = Conf("macvlan", R"("master":"kluplink","mac":"02:aa:bb:cc:dd:01",)"
-                                          R"("mtu":1400,"bcqueuelen":2000)",
+  const std::string net = Conf("macvlan",
+                               R"("master":"kluplink","mac":"02:aa:bb:cc:dd:01",)"
+                               R"("mtu":1400,"bcqueuelen":2000)",
                                HostLocal("10.66.0.0/24"));
   const Result r = Ok("ADD", net, c);
   EXPECT_EQ(r.interfaces.at(0).mac, "02:aa:bb:cc:dd:01");
@@ -141,8 +144,9 @@ TEST_F(Devices, MacvlanReachesItsMastersNetwork) {
   EXPECT_EQ(UdpSource(&c.ns(), &world.ns(), "10.66.0.1"), AddressOf(r));
   EXPECT_TRUE(TcpWorks(&world.ns(), &c.ns(), AddressOf(r)));
   Ok("CHECK", WithPrev(net, r), c);
-  EXPECT_NE(Do("CHECK", WithPrev(WithMember(net, "mode", Json("private")), r), c).msg().find("mode"),
-            std::string::npos);
+  EXPECT_NE(
+      Do("CHECK", WithPrev(WithMember(net, "mode", Json("private")), r), c).msg().find("mode"),
+      std::string::npos);
   Ok("DEL", net, c);
   Ok("DEL", net, c);
   EXPECT_FALSE(c.rtnl().ByName("eth0").ok());
@@ -153,9 +157,10 @@ TEST_F(Devices, MacvlanModesSeparateOrJoinSiblings) {
   for (const bool joined : {true, false}) {
     Container& a = AddContainer("a");
     Container& b = AddContainer("b");
-    const std::string net =
-        Conf("macvlan", std::string(R"("master":"kluplink","mode":")") +
-                            (joined ? "bridge" : "private") + "\"", HostLocal("10.66.0.0/24"));
+    const std::string net = Conf(
+        "macvlan",
+        std::string(R"("master":"kluplink","mode":")") + (joined ? "bridge" : "private") + "\"",
+        HostLocal("10.66.0.0/24"));
     Ok("ADD", net, a);
     const std::string at_b = AddressOf(Ok("ADD", net, b));
     EXPECT_EQ(UdpSource(&a.ns(), &b.ns(), at_b, 5353, joined ? kSoon : kNever) != "", joined);
@@ -188,8 +193,8 @@ TEST_F(Devices, MacvlanMasterMayBeInTheContainer) {
   ASSERT_TRUE(h.Change(h.ByName("kluplink")->index, {.netns = &c.ns()}).ok());
   Rtnl inside = c.rtnl();
   ASSERT_TRUE(inside.Change(inside.ByName("kluplink")->index, {.up = true}).ok());
-  const std::string net = Conf("macvlan", R"("master":"kluplink","linkInContainer":true)",
-                               HostLocal("10.66.0.0/24"));
+  const std::string net =
+      Conf("macvlan", R"("master":"kluplink","linkInContainer":true)", HostLocal("10.66.0.0/24"));
   const Result r = Ok("ADD", net, c);
   EXPECT_EQ(inside.ByName("eth0")->parent, inside.ByName("kluplink")->index);
   Ok("CHECK", WithPrev(net, r), c);
@@ -250,8 +255,8 @@ TEST_F(Devices, HostDeviceStaysWhereItWasWhenAddFails) {
   ASSERT_TRUE(h.Change(h.ByName("kluplink")->index, {.up = true, .alias = "precious"}).ok());
   // Somebody else holds the only address.
   Container& other = AddContainer("other");
-  Ok("ADD", Conf("macvlan", R"("master":"kluplink")",
-                 Json::Parse(net)->Find("ipam")->Dump()), other);
+  Ok("ADD", Conf("macvlan", R"("master":"kluplink")", Json::Parse(net)->Find("ipam")->Dump()),
+     other);
   EXPECT_EQ(Do("ADD", net, c).exit_code, 1);
   ASSERT_TRUE(h.ByName("kluplink").ok());
   EXPECT_TRUE(h.ByName("kluplink")->up());
@@ -272,7 +277,8 @@ TEST_F(Devices, GoUndoesWhatWeDidAndWeWhatItDid) {
   Container& c = AddContainer("c");
   const std::string net = Conf("host-device", R"("device":"kluplink")", HostLocal("10.66.0.0/24"));
   for (const bool ours_first : {true, false}) {
-    Call add{"host-device", "ADD", net, "c", c.path()}, del{"host-device", "DEL", net, "c", c.path()};
+    Call add{"host-device", "ADD", net, "c", c.path()},
+        del{"host-device", "DEL", net, "c", c.path()};
     (ours_first ? del : add).bin_dir = kGoPlugins;
     EXPECT_TRUE(Running(add).Wait().ok());
     EXPECT_FALSE(host().ByName("kluplink").ok());

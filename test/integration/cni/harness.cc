@@ -88,7 +88,8 @@ Outcome Running::Wait() {
 
 // ---- containers ---------------------------------------------------------------------------------
 
-Container::Container(std::string id, std::string path) : id_(std::move(id)), path_(std::move(path)) {
+Container::Container(std::string id, std::string path)
+    : id_(std::move(id)), path_(std::move(path)) {
   const NetNs home = *NetNs::Current();
   EXPECT_EQ(::unshare(CLONE_NEWNET), 0);
   const Fd file(::open(path_.c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, 0600));
@@ -297,7 +298,8 @@ std::string UdpSource(const NetNs* from, const NetNs* to, const std::string& add
   Sock source;
   source.size = sizeof source.storage;
   char buffer[16];
-  if (::recvfrom(server.get(), buffer, sizeof buffer, 0, source.get(), &source.size) != 4) return "";
+  if (::recvfrom(server.get(), buffer, sizeof buffer, 0, source.get(), &source.size) != 4)
+    return "";
   ::sendto(server.get(), "pong", 4, 0, source.get(), source.size);
   if (!Ready(client, POLLIN, patience)) return "";
   return ::recv(client.get(), buffer, sizeof buffer, 0) == 4 ? Text(source) : "";

@@ -27,8 +27,8 @@ struct Outcome {
   std::string err;
   std::chrono::microseconds took{};
   bool ok() const { return exit_code == 0; }
-  Json json() const;      // of `out`; null if it is not JSON
-  int code() const;       // of an error
+  Json json() const;  // of `out`; null if it is not JSON
+  int code() const;   // of an error
   std::string msg() const;
 };
 
@@ -95,8 +95,8 @@ class CniTest : public ::testing::Test {
   // The same with `prevResult` put into the configuration (CHECK, DEL, chained ADD).
   static std::string WithPrev(const std::string& conf, const Result& previous);
   static std::string WithMember(const std::string& conf, const std::string& name, Json value);
-  // What the configured plugin, ours or Go's, answers to ADD for a fresh container, with what differs
-  // by chance replaced; DEL follows.
+  // What the configured plugin, ours or Go's, answers to ADD for a fresh container, with what
+  // differs by chance replaced; DEL follows.
   std::string Answer(const std::string& conf, bool ours, const std::string& ifname = "eth0");
   // Both answer the same in all versions that Debian's Go plugins speak and get right.
   void ExpectSameAsGo(const std::string& conf);

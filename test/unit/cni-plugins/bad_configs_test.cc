@@ -19,8 +19,8 @@ TEST(BadConfigs, GiveTheSpecificationsCodeAndNameTheField) {
       if (n == "CNI_IFNAME") return "eth0";
       return n == "CNI_NETNS" || n == "CNI_PATH" ? "/no/such/place" : "";
     };
-    const Answer answer = Serve(*FindPlugin(bad.plugin), env,
-                                [&]() -> Or<std::string> { return FullConfig(bad); });
+    const Answer answer =
+        Serve(*FindPlugin(bad.plugin), env, [&]() -> Or<std::string> { return FullConfig(bad); });
     const std::string where = std::string(bad.plugin) + " " + bad.conf + "\n" + answer.out;
     ASSERT_EQ(answer.exit_code, 1) << where;
     const Json json = *Json::Parse(answer.out);

@@ -98,12 +98,12 @@ TEST(PlanAddress, Cases) {
   };
   EXPECT_TRUE(plan({"10.0.0.1/16"}, "10.0.0.1/16", false).present);
   EXPECT_FALSE(plan({}, "10.0.0.1/16", false).conflict);
-  EXPECT_TRUE(plan({"10.9.0.1/16"}, "10.0.0.1/16", false).conflict);   // IPv4: one address
-  EXPECT_TRUE(plan({"10.0.0.1/24"}, "10.0.0.1/16", false).conflict);   // prefix differs
+  EXPECT_TRUE(plan({"10.9.0.1/16"}, "10.0.0.1/16", false).conflict);  // IPv4: one address
+  EXPECT_TRUE(plan({"10.0.0.1/24"}, "10.0.0.1/16", false).conflict);  // prefix differs
   EXPECT_EQ(plan({"10.9.0.1/16"}, "10.0.0.1/16", true).remove.size(), 1u);
-  EXPECT_FALSE(plan({"fd01::1/64"}, "fd00::1/64", false).conflict);    // IPv6: apart
-  EXPECT_TRUE(plan({"fd00::2/64"}, "fd00::1/64", false).conflict);     // IPv6: overlap
-  EXPECT_FALSE(plan({"10.9.0.1/16"}, "fd00::1/64", false).conflict);   // other family
+  EXPECT_FALSE(plan({"fd01::1/64"}, "fd00::1/64", false).conflict);   // IPv6: apart
+  EXPECT_TRUE(plan({"fd00::2/64"}, "fd00::1/64", false).conflict);    // IPv6: overlap
+  EXPECT_FALSE(plan({"10.9.0.1/16"}, "fd00::1/64", false).conflict);  // other family
   EXPECT_TRUE(plan({"10.9.0.1/16", "10.0.0.1/16"}, "10.0.0.1/16", false).present);
 }
 

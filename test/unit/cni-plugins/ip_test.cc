@@ -9,7 +9,8 @@ namespace {
 Ip I(std::string_view text) { return *Ip::Parse(text); }
 
 TEST(Ip, ReadsAndWritesBothFamilies) {
-  for (const char* text : {"0.0.0.0", "10.1.2.3", "255.255.255.255", "::", "fd00::1", "2001:db8::5:0:1"}) {
+  for (const char* text :
+       {"0.0.0.0", "10.1.2.3", "255.255.255.255", "::", "fd00::1", "2001:db8::5:0:1"}) {
     ASSERT_TRUE(Ip::Parse(text).ok()) << text;
     EXPECT_EQ(I(text).ToString(), text);
   }
@@ -55,8 +56,8 @@ TEST(Cidr, RefusesWhatIsNotOne) {
 TEST(Mac, ReadsAndWrites) {
   EXPECT_EQ(Mac::Parse("C2:b0:57:49:47:f1")->ToString(), "c2:b0:57:49:47:f1");
   EXPECT_EQ(Mac::Parse("c2-b0-57-49-47-f1")->ToString(), "c2:b0:57:49:47:f1");
-  for (const char* text : {"", "c2:b0:57:49:47", "c2:b0:57:49:47:f1:00", "c2:b0:57:49:47:g1",
-                           "c2b057:49:47:f1:0"}) {
+  for (const char* text :
+       {"", "c2:b0:57:49:47", "c2:b0:57:49:47:f1:00", "c2:b0:57:49:47:g1", "c2b057:49:47:f1:0"}) {
     EXPECT_FALSE(Mac::Parse(text).ok()) << text;
   }
 }

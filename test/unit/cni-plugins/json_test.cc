@@ -33,8 +33,9 @@ TEST(Json, MembersAreFoundInAnyCaseButTheExactOneWins) {
 
 TEST(Json, BrokenTextIsRefusedWithItsPlace) {
   for (const char* text :
-       {"", "{", "}", "[1,]", "{\"a\":}", "{\"a\" 1}", "{a:1}", "01", "-", "1.", "1e", "tru", "nul",
-        "\"", "\"\\x\"", "\"\\u12\"", "\"\t\"", "{} {}", "{\"a\":1,}", "[1 2]", "'a'"}) {
+       {"",        "{",         "}",      "[1,]",  "{\"a\":}",   "{\"a\" 1}", "{a:1}",
+        "01",      "-",         "1.",     "1e",    "tru",        "nul",       "\"",
+        "\"\\x\"", "\"\\u12\"", "\"\t\"", "{} {}", "{\"a\":1,}", "[1 2]",     "'a'"}) {
     Or<Json> j = Json::Parse(text);
     ASSERT_FALSE(j.ok()) << text;
     EXPECT_EQ(j.status().code(), Code::kDecoding) << text;
@@ -51,7 +52,7 @@ TEST(Json, NestingAndSizeAreBounded) {
 TEST(Json, BrokenUtf8BecomesTheReplacementCharacter) {
   const std::string kReplaced = "\xEF\xBF\xBD";
   EXPECT_EQ(Parse("\"a\xFFz\"").text(), "a" + kReplaced + "z");
-  EXPECT_EQ(Parse("\"\xC0\x80\"").text(), kReplaced + kReplaced);          // overlong
+  EXPECT_EQ(Parse("\"\xC0\x80\"").text(), kReplaced + kReplaced);                  // overlong
   EXPECT_EQ(Parse("\"\xED\xA0\x80\"").text(), kReplaced + kReplaced + kReplaced);  // surrogate
   EXPECT_EQ(Parse(R"("\ud800")").text(), kReplaced);
   EXPECT_EQ(Parse(R"("\ud83d\ude00")").text(), "\xF0\x9F\x98\x80");

@@ -37,15 +37,16 @@ std::string Spelled(std::string_view version) {
 }
 
 TEST(Result, NewestVersionSaysEverything) {
-  EXPECT_EQ(Spelled("1.1.0"),
-            R"({"cniVersion":"1.1.0","interfaces":[{"name":"br0","mac":"02:00:00:00:00:01","mtu":1400},)"
-            R"({"name":"eth0","mac":"02:00:00:00:00:02","mtu":1400,"sandbox":"/run/netns/x",)"
-            R"("socketPath":"/s.sock","pciID":"0000:01"}],)"
-            R"("ips":[{"interface":1,"address":"10.1.0.5/16","gateway":"10.1.0.1"},)"
-            R"({"interface":1,"address":"fd00::5/64"}],)"
-            R"("routes":[{"dst":"0.0.0.0/0","gw":"10.1.0.1","mtu":1300,"advmss":1200,"priority":5,)"
-            R"("table":100,"scope":253}],)"
-            R"("dns":{"nameservers":["10.1.0.1"],"search":["a.example"]}})");
+  EXPECT_EQ(
+      Spelled("1.1.0"),
+      R"({"cniVersion":"1.1.0","interfaces":[{"name":"br0","mac":"02:00:00:00:00:01","mtu":1400},)"
+      R"({"name":"eth0","mac":"02:00:00:00:00:02","mtu":1400,"sandbox":"/run/netns/x",)"
+      R"("socketPath":"/s.sock","pciID":"0000:01"}],)"
+      R"("ips":[{"interface":1,"address":"10.1.0.5/16","gateway":"10.1.0.1"},)"
+      R"({"interface":1,"address":"fd00::5/64"}],)"
+      R"("routes":[{"dst":"0.0.0.0/0","gw":"10.1.0.1","mtu":1300,"advmss":1200,"priority":5,)"
+      R"("table":100,"scope":253}],)"
+      R"("dns":{"nameservers":["10.1.0.1"],"search":["a.example"]}})");
 }
 
 TEST(Result, OneZeroLeavesOutWhatCameLater) {
@@ -61,8 +62,10 @@ TEST(Result, OneZeroLeavesOutWhatCameLater) {
 TEST(Result, BeforeOneZeroAddressesNameTheirFamily) {
   for (const char* version : {"0.3.0", "0.3.1", "0.4.0"}) {
     const std::string text = Spelled(version);
-    EXPECT_NE(text.find(R"({"version":"4","interface":1,"address":"10.1.0.5/16")"), std::string::npos);
-    EXPECT_NE(text.find(R"({"version":"6","interface":1,"address":"fd00::5/64"})"), std::string::npos);
+    EXPECT_NE(text.find(R"({"version":"4","interface":1,"address":"10.1.0.5/16")"),
+              std::string::npos);
+    EXPECT_NE(text.find(R"({"version":"6","interface":1,"address":"fd00::5/64"})"),
+              std::string::npos);
   }
 }
 
@@ -122,7 +125,8 @@ TEST(NetConf, ErrorsCarryTheSpecificationsCodes) {
   EXPECT_EQ(code(R"({"cniVersion":"1.0.0"})"), Code::kInvalidConfig);
   EXPECT_EQ(code(R"({"cniVersion":"1.0.0","name":"a/b"})"), Code::kInvalidConfig);
   EXPECT_EQ(code(R"({"cniVersion":"1.0.0","name":".."})"), Code::kInvalidConfig);
-  EXPECT_EQ(code(R"({"cniVersion":"1.0.0","name":"n","prevResult":{"ips":1}})"), Code::kInvalidConfig);
+  EXPECT_EQ(code(R"({"cniVersion":"1.0.0","name":"n","prevResult":{"ips":1}})"),
+            Code::kInvalidConfig);
 }
 
 TEST(NetConf, ValidAttachmentsOfGc) {

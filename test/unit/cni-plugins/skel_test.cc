@@ -42,14 +42,17 @@ class Skel : public testing::Test {
  protected:
   Skel() {
     g_called.clear();
-    env_ = {{"CNI_CONTAINERID", "c1"}, {"CNI_NETNS", "/no/such/netns"}, {"CNI_IFNAME", "eth0"},
+    env_ = {{"CNI_CONTAINERID", "c1"},
+            {"CNI_NETNS", "/no/such/netns"},
+            {"CNI_IFNAME", "eth0"},
             {"CNI_PATH", "/opt/cni/bin"}};
   }
   Answer Call(const std::string& command) {
     const PluginEntry entry{"fake", [] { return std::unique_ptr<Plugin>(new FakePlugin); }};
     env_["CNI_COMMAND"] = command;
-    return Serve(entry, [&](const char* name) { return env_[name]; },
-                 [&]() -> Or<std::string> { return stdin_; });
+    return Serve(
+        entry, [&](const char* name) { return env_[name]; },
+        [&]() -> Or<std::string> { return stdin_; });
   }
   // Code of the error that `command` gives, 0 for success.
   int ErrorOf(const std::string& command) {

@@ -79,8 +79,8 @@ TEST_F(Vm, BridgeVlansAreSeparate) {
 }
 
 TEST_F(Vm, BridgeDefaultVlanIsKeptOnRequest) {
-  const Result kept = Ok("ADD", BridgeNet(R"("vlan":100,"preserveDefaultVlan":true)"),
-                         AddContainer("a"));
+  const Result kept =
+      Ok("ADD", BridgeNet(R"("vlan":100,"preserveDefaultVlan":true)"), AddContainer("a"));
   EXPECT_EQ(PortVlans(kept), (std::vector<int>{1, 100}));
   const Result plain = Ok("ADD", BridgeNet(R"("isGateway":false)"), AddContainer("b"));
   EXPECT_EQ(PortVlans(plain), std::vector<int>{1});
@@ -115,8 +115,10 @@ TEST_F(Vm, BridgeTrunkCarriesTaggedFrames) {
   // Not a member of 103; untagged frames are VLAN 1.
   AddVlanDevice(trunk, "eth0", 103, "10.79.1.1/16");
   Container& far = AddContainer("far");
-  Ok("ADD", Conf("bridge", R"("bridge":"klbr0","vlan":103)",
-                 R"({"type":"static","addresses":[{"address":"10.79.0.9/16"}]})"), far);
+  Ok("ADD",
+     Conf("bridge", R"("bridge":"klbr0","vlan":103)",
+          R"({"type":"static","addresses":[{"address":"10.79.0.9/16"}]})"),
+     far);
   EXPECT_EQ(UdpSource(&trunk.ns(), &far.ns(), "10.79.0.9", 5353, kNever), "");
   const std::string at_native = AddressOf(Ok("ADD", BridgeNet(R"("mtu":1500)"), native));
   Rtnl t = trunk.rtnl();
@@ -131,8 +133,10 @@ TEST_F(Vm, BridgeTrunkMayHaveANativeVlan) {
 }
 
 TEST_F(Vm, BridgeNameTooLongForItsVlanDeviceIsRefused) {
-  const Outcome o = Do("ADD", Conf("bridge", R"("bridge":"klbridge0123","vlan":1000,"isGateway":true)",
-                                   HostLocal("10.77.0.0/16")), AddContainer("a"));
+  const Outcome o = Do("ADD",
+                       Conf("bridge", R"("bridge":"klbridge0123","vlan":1000,"isGateway":true)",
+                            HostLocal("10.77.0.0/16")),
+                       AddContainer("a"));
   EXPECT_EQ(o.code(), 7);
   EXPECT_EQ(o.msg().find("bridge: "), 0u);
   EXPECT_EQ(HostLinks().size(), 1u) << "left a device";
@@ -144,8 +148,8 @@ TEST_F(Vm, VlanDeviceTagsItsTraffic) {
   Container& world = AddUplink();
   AddVlanDevice(world, "eth0", 5, "10.66.0.1/24");
   Container& c = AddContainer("c");
-  const std::string net = Conf("vlan", R"("master":"kluplink","vlanId":5,"mtu":1400)",
-                               HostLocal("10.66.0.0/24"));
+  const std::string net =
+      Conf("vlan", R"("master":"kluplink","vlanId":5,"mtu":1400)", HostLocal("10.66.0.0/24"));
   const Result r = Ok("ADD", net, c);
   EXPECT_EQ(c.rtnl().ByName("eth0")->vlan_id, 5);
   EXPECT_EQ(c.rtnl().ByName("eth0")->mtu, 1400);
@@ -170,7 +174,10 @@ TEST_F(Vm, VlanMasterMayBeInTheContainer) {
   const Result r = Ok("ADD", net, c);
   Ok("CHECK", WithPrev(net, r), c);
   EXPECT_EQ(Do("ADD", Conf("vlan", R"("master":"kluplink","vlanId":5)", HostLocal("10.66.0.0/24")),
-               AddContainer("d")).msg().find("master: "), 0u);
+               AddContainer("d"))
+                .msg()
+                .find("master: "),
+            0u);
 }
 
 // ---- ipvlan -------------------------------------------------------------------------------------
@@ -182,8 +189,9 @@ TEST_F(Vm, IpvlanSharesItsMastersAddress) {
   for (const char* mode : {"l2", "l3", "l3s"}) {
     Container& a = AddContainer("a");
     Container& b = AddContainer("b");
-    const std::string net = Conf("ipvlan", std::string(R"("master":"kluplink","mode":")") + mode + "\"",
-                                 HostLocal("10.66.0.0/24"));
+    const std::string net =
+        Conf("ipvlan", std::string(R"("master":"kluplink","mode":")") + mode + "\"",
+             HostLocal("10.66.0.0/24"));
     const Result ra = Ok("ADD", net, a), rb = Ok("ADD", net, b);
     EXPECT_EQ(ra.interfaces.at(0).mac, host().ByName("kluplink")->mac.ToString());
     EXPECT_EQ(UdpSource(&a.ns(), &b.ns(), AddressOf(rb)), AddressOf(ra)) << mode;
@@ -191,7 +199,8 @@ TEST_F(Vm, IpvlanSharesItsMastersAddress) {
       EXPECT_EQ(UdpSource(&a.ns(), &world.ns(), "10.66.0.1"), AddressOf(ra));
     }
     Ok("CHECK", WithPrev(net, ra), a);
-    const std::string changed = WithMember(net, "mode", Json(std::string(mode) == "l3" ? "l2" : "l3"));
+    const std::string changed =
+        WithMember(net, "mode", Json(std::string(mode) == "l3" ? "l2" : "l3"));
     EXPECT_EQ(Do("CHECK", WithPrev(changed, ra), a).exit_code, 1) << mode;
     Ok("DEL", net, a);
     Ok("DEL", net, b);
