@@ -10,7 +10,8 @@
 namespace keelson::kubelet {
 namespace {
 
-// Fields of the file (below logging and access: each member), and flags (with dashes) that have no field.
+// Fields of the file (below logging and access: each member), and flags (with dashes) that have no
+// field.
 constexpr std::string_view kActedOn[] = {
     "--config", "--config-dir", "--hostname-override", "--node-ip", "--root-dir", "cgroupDriver",
     "cgroupRoot", "clusterDNS", "clusterDomain", "containerLogMaxFiles", "containerLogMaxSize",
