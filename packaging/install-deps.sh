@@ -13,12 +13,12 @@ build=(
   libseccomp-dev libssl-dev libsystemd-dev libyaml-cpp-dev
   protobuf-compiler protobuf-compiler-grpc zlib1g-dev
 )
-# What a node needs beside the agent. busybox and python3 make the quickstart's images and end it.
-run=(busybox-static containerd curl iproute2 nftables python3 runc)
+# What a node needs beside the agent. busybox, g++ and python3 make the quickstart's images.
+run=(busybox-static ca-certificates containerd curl g++ iproute2 nftables procps python3 runc)
 # What only tests use: the tools they look with, a registry, the Go plugins to compare with, a guest.
 test=(
-  conntrack containernetworking-plugins cpio docker-registry iptables jq kmod libgmock-dev libgtest-dev
-  procps qemu-system-x86
+  conntrack containernetworking-plugins cpio docker-registry git iptables jq kmod libgmock-dev
+  libgtest-dev qemu-system-x86
 )
 
 wanted=()
