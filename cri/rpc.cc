@@ -6,6 +6,7 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/create_channel_posix.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/security/credentials.h>
@@ -276,6 +277,19 @@ absl::StatusOr<std::unique_ptr<RpcChannel>> RpcChannel::Make(base::Loop& loop,
   if (!target.ok()) return target.status();
   auto channel =
       grpc::CreateCustomChannel(*target, grpc::InsecureChannelCredentials(), ChannelArgs());
+  auto core = std::make_shared<Core>(loop, poller->state_->queue, std::move(channel));
+  return std::unique_ptr<RpcChannel>(new RpcChannel(std::move(poller), std::move(core)));
+}
+
+std::unique_ptr<RpcChannel> RpcChannel::FromSocket(base::Loop& loop,
+                                                   std::shared_ptr<RpcPoller> poller,
+                                                   base::UniqueFd socket,
+                                                   const std::string& authority,
+                                                   const std::string& user_agent) {
+  grpc::ChannelArguments args = ChannelArgs();
+  args.SetString(GRPC_ARG_DEFAULT_AUTHORITY, authority);
+  args.SetUserAgentPrefix(user_agent);
+  auto channel = grpc::CreateCustomInsecureChannelFromFd(authority, socket.release(), args);
   auto core = std::make_shared<Core>(loop, poller->state_->queue, std::move(channel));
   return std::unique_ptr<RpcChannel>(new RpcChannel(std::move(poller), std::move(core)));
 }

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/fd.h"
 #include "base/task.h"
 #include "base/time.h"
 
@@ -71,6 +72,11 @@ class RpcChannel {
   static absl::StatusOr<std::unique_ptr<RpcChannel>> Make(base::Loop& loop,
                                                           std::shared_ptr<RpcPoller> poller,
                                                           const std::string& endpoint);
+  // Over a connected stream socket, which becomes gRPC's. There is no second connection: once this
+  // one is lost, calls fail.
+  static std::unique_ptr<RpcChannel> FromSocket(base::Loop& loop, std::shared_ptr<RpcPoller> poller,
+                                                base::UniqueFd socket, const std::string& authority,
+                                                const std::string& user_agent);
   RpcChannel(const RpcChannel&) = delete;
   RpcChannel& operator=(const RpcChannel&) = delete;
   ~RpcChannel();

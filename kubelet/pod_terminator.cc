@@ -17,9 +17,9 @@ using std::chrono::seconds;
 namespace {
 
 constexpr int64_t kDefaultGrace = 30;
-// A container whose grace was used up by its hook or by waiting for its turn still gets a moment
-// between SIGTERM and SIGKILL.
-constexpr seconds kLeastAfterWaiting(2);
+// A container whose grace is shorter or was used up, by its hook or by waiting for its turn, still
+// gets a moment between SIGTERM and SIGKILL.
+constexpr seconds kLeastGrace(2);
 
 const v1::Container* FindSpec(const v1::Pod& pod, const std::string& name) {
   for (const auto& c : pod.spec().containers())
@@ -126,7 +126,7 @@ Task<absl::Status> PodTerminator::StopOne(KillAction action) {
   const ObservedContainer* seen = w_.s_.pleg.View(w_.uid_).FindById(action.id);
   if (!seen) co_return absl::OkStatus();
   w_.s_.events.PodEvent(*w_.pod_, EventType::kNormal, "Killing", action.message,
-                        FieldPath(ContainerKind::kRegular, action.name));
+                        FieldPath(*w_.pod_, action.name));
   seconds grace = action.cause == KillCause::kRestartAll ? seconds(1)
                                                          : GraceOf(action.name, action.cause);
   ObservedContainer container = *seen;
@@ -142,10 +142,10 @@ Task<absl::Status> PodTerminator::Stop(ObservedContainer container, seconds grac
   if (w_.phase_ != WorkerPhase::kSyncing && container.state == ContainerState::kRunning)
     w_.s_.events.PodEvent(*w_.pod_, EventType::kNormal, "Killing",
                           StrCat("Stopping container ", container.name),
-                          FieldPath(ContainerKind::kRegular, container.name));
+                          FieldPath(*w_.pod_, container.name));
   if (spec && probes::HasPreStop(*spec) && container.state == ContainerState::kRunning) {
     probes::HookTarget target{container.name, container.id, w_.last_ips_};
-    absl::Status hook = co_await w_.s_.hooks.PreStop(w_.pod_, std::move(target));
+    absl::Status hook = co_await w_.s_.hooks.PreStop(w_.pod_, std::move(target), grace);
     if (!hook.ok())
       w_.s_.events.PodEvent(*w_.pod_, EventType::kWarning, "FailedPreStopHook",
                             std::string(base::Message(hook)));
@@ -155,10 +155,7 @@ Task<absl::Status> PodTerminator::Stop(ObservedContainer container, seconds grac
     if (!more) break;
   }
   base::Nanos used = clock.Monotonic() - begun;
-  seconds left = grace;
-  if (used > std::chrono::milliseconds(500))
-    left = std::max(kLeastAfterWaiting,
-                    std::chrono::ceil<seconds>(std::max(base::Nanos(0), grace - used)));
+  const seconds left = std::max(kLeastGrace, std::chrono::ceil<seconds>(grace - used));
   absl::Status status = co_await w_.s_.runtime.StopContainer(container.id, left);
   if (own && --own->left == 0) own->done.Set();
   co_return absl::IsNotFound(status) ? absl::OkStatus() : status;

@@ -55,9 +55,11 @@ struct HookTarget {
 class HookRunner {
  public:
   virtual ~HookRunner() = default;
-  // OK when the container has no such hook. The error text is fit for an event.
+  // OK when the container has no such hook. The error text is fit for the container's status; it may
+  // show what the hook printed.
   virtual base::Task<absl::Status> PostStart(PodPtr pod, HookTarget target) = 0;
-  virtual base::Task<absl::Status> PreStop(PodPtr pod, HookTarget target) = 0;
+  // The same, cut off after `limit`: what is left of the grace period. Cut off is OK.
+  virtual base::Task<absl::Status> PreStop(PodPtr pod, HookTarget target, base::Nanos limit) = 0;
 };
 
 bool HasPostStart(const k8s::v1::Container& container);

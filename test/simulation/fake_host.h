@@ -127,7 +127,7 @@ class NoHooks : public probes::HookRunner {
   base::Task<absl::Status> PostStart(probes::PodPtr, probes::HookTarget) override {
     co_return absl::OkStatus();
   }
-  base::Task<absl::Status> PreStop(probes::PodPtr, probes::HookTarget) override {
+  base::Task<absl::Status> PreStop(probes::PodPtr, probes::HookTarget, base::Nanos) override {
     co_return absl::OkStatus();
   }
 };
