@@ -79,8 +79,8 @@ Task<absl::Status> ContainerStarter::RunPostStart(const StartRequest& request,
   probes::HookTarget target{spec.name(), id, request.pod_ips};
   absl::Status hook = co_await s_.hooks.PostStart(request.pod, std::move(target));
   if (hook.ok()) co_return hook;
-  Event(request, spec, EventType::kWarning, "FailedPostStartHook",
-        std::string(base::Message(hook)));
+  // Without the hook's output: events are read by more people than statuses are.
+  Event(request, spec, EventType::kWarning, "FailedPostStartHook", "PostStartHook failed");
   Event(request, spec, EventType::kNormal, "Killing",
         StrCat("FailedPostStartHook: container ", spec.name(), " is stopped"));
   absl::Status stopped = co_await s_.runtime.StopContainer(id, kHookFailedGrace);

@@ -148,7 +148,7 @@ Task<absl::Status> PodTerminator::Stop(ObservedContainer container, seconds grac
     absl::Status hook = co_await w_.s_.hooks.PreStop(w_.pod_, std::move(target), grace);
     if (!hook.ok())
       w_.s_.events.PodEvent(*w_.pod_, EventType::kWarning, "FailedPreStopHook",
-                            std::string(base::Message(hook)));
+                            "PreStopHook failed");  // its output stays out of events
   }
   while (after && after->left > 0 && clock.Monotonic() < deadline) {
     bool more = co_await after->done.WaitUntil(clock, deadline);
