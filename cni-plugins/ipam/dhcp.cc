@@ -92,8 +92,9 @@ class Dhcp : public Plugin {
     CNI_LET(const Result lease, Lease(fd, "check", request));
     if (!request.conf.prev_result) return {};
     for (const IpConfig& ip : lease.ips) {
-      const bool found = std::ranges::any_of(
-          request.conf.prev_result->ips, [&](const IpConfig& p) { return p.address == ip.address; });
+      const bool found = std::ranges::any_of(request.conf.prev_result->ips, [&](const IpConfig& p) {
+        return p.address == ip.address;
+      });
       if (!found) {
         return Status::Internal("dhcp: the lease is for " + ip.address.ToString() +
                                 ", which prevResult lacks");

@@ -84,12 +84,17 @@ std::vector<Outgoing> Client::Start(Clock::time_point now) {
 std::optional<Clock::time_point> Client::deadline() const {
   switch (state_) {
     case State::kSelecting:
-    case State::kRequesting: return std::min(resend_, started_ + options_.give_up_after);
-    case State::kBound: return renew_;
-    case State::kRenewing: return std::min(resend_, rebind_);
-    case State::kRebinding: return std::min(resend_, expire_);
+    case State::kRequesting:
+      return std::min(resend_, started_ + options_.give_up_after);
+    case State::kBound:
+      return renew_;
+    case State::kRenewing:
+      return std::min(resend_, rebind_);
+    case State::kRebinding:
+      return std::min(resend_, expire_);
     case State::kLost:
-    case State::kFailed: return std::nullopt;
+    case State::kFailed:
+      return std::nullopt;
   }
   return std::nullopt;
 }
@@ -107,7 +112,8 @@ std::vector<Outgoing> Client::OnTime(Clock::time_point now) {
       // An offer that is not confirmed may be another server's business by now: ask all again.
       state_ = State::kSelecting;
       return Send({Base(MessageType::kDiscover), std::nullopt}, now);
-    case State::kBound: return RenewNow(now);
+    case State::kBound:
+      return RenewNow(now);
     case State::kRenewing:
       if (now >= rebind_) state_ = State::kRebinding;
       return Send(Request(), now);
@@ -119,7 +125,8 @@ std::vector<Outgoing> Client::OnTime(Clock::time_point now) {
       }
       return Send(Request(), now);
     case State::kLost:
-    case State::kFailed: return {};
+    case State::kFailed:
+      return {};
   }
   return {};
 }

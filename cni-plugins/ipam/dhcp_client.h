@@ -28,9 +28,9 @@ struct Clock {
 struct ClientOptions {
   std::string client_id;
   Mac mac;
-  bool broadcast = false;                      // ask for broadcast answers
-  std::map<uint8_t, std::string> provide;      // options to send along
-  std::vector<uint8_t> request;                // options to ask for
+  bool broadcast = false;                           // ask for broadcast answers
+  std::map<uint8_t, std::string> provide;           // options to send along
+  std::vector<uint8_t> request;                     // options to ask for
   std::chrono::milliseconds resend_max{62000};      // longest pause between repeats
   std::chrono::milliseconds give_up_after{208000};  // when no server answers at first
 };
@@ -46,10 +46,10 @@ class Client {
     kSelecting,   // DISCOVER sent
     kRequesting,  // REQUEST for an offer sent
     kBound,
-    kRenewing,    // asking the server that gave the lease
-    kRebinding,   // asking any server
-    kLost,        // expired or refused: the address must not be used any more
-    kFailed,      // no lease in the time allowed
+    kRenewing,   // asking the server that gave the lease
+    kRebinding,  // asking any server
+    kLost,       // expired or refused: the address must not be used any more
+    kFailed,     // no lease in the time allowed
   };
 
   // `xid` is random: the only thing that tells our answers from forged ones.
@@ -72,7 +72,8 @@ class Client {
     return state_ == State::kSelecting || state_ == State::kRequesting ||
            state_ == State::kRenewing || state_ == State::kRebinding;
   }
-  // The lease has to be asked for again from the start of renewal, e.g. because CHECK wants to know.
+  // The lease has to be asked for again from the start of renewal, e.g. because CHECK wants to
+  // know.
   std::vector<Outgoing> RenewNow(Clock::time_point now);
 
  private:
@@ -85,8 +86,8 @@ class Client {
   uint32_t xid_;
   State state_ = State::kSelecting;
   Clock::time_point started_{};
-  Clock::time_point resend_{};        // next repeat while talking
-  std::chrono::milliseconds pause_{}; // before it
+  Clock::time_point resend_{};         // next repeat while talking
+  std::chrono::milliseconds pause_{};  // before it
   std::optional<Packet> offer_;
   std::optional<Packet> ack_;
   Clock::time_point renew_{};

@@ -90,9 +90,8 @@ void Daemon::SetTimer() {
 }
 
 void Daemon::Wait() {
-  std::vector<pollfd> fds = {{signals_.get(), POLLIN, 0},
-                             {timer_.get(), POLLIN, 0},
-                             {listener_.get(), POLLIN, 0}};
+  std::vector<pollfd> fds = {
+      {signals_.get(), POLLIN, 0}, {timer_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
   std::vector<Connection*> peers;
   for (Connection& c : connections_) {
     // Once the request is in, only the peer's death is of interest.
@@ -212,7 +211,8 @@ Status Daemon::Allocate(const Request& request, Connection& c) {
     return {};
   }
   if (leases_.size() >= kMaxLeases) return {Code::kTryAgainLater, "dhcp: too many leases"};
-  CNI_LET(Device device, Device::Find(options_.host_prefix + request.args.netns, request.args.ifname));
+  CNI_LET(Device device,
+          Device::Find(options_.host_prefix + request.args.netns, request.args.ifname));
   ClientOptions options;
   options.client_id = id;
   options.mac = device.mac();
@@ -221,9 +221,13 @@ Status Daemon::Allocate(const Request& request, Connection& c) {
   options.request = conf.request;
   options.resend_max = options_.resend_max;
   options.give_up_after = options_.give_up_after;
-  auto lease = std::make_unique<Lease>(
-      Lease{id, request.conf.name, {request.args.container_id, request.args.ifname}, conf.priority,
-            std::move(device), Client(std::move(options), RandomXid()), Channel()});
+  auto lease = std::make_unique<Lease>(Lease{id,
+                                             request.conf.name,
+                                             {request.args.container_id, request.args.ifname},
+                                             conf.priority,
+                                             std::move(device),
+                                             Client(std::move(options), RandomXid()),
+                                             Channel()});
   CNI_LET(lease->channel, Channel::Open(lease->device));
   Log(id, "acquiring lease");
   c.waits_for = id;
@@ -283,7 +287,8 @@ void Daemon::AnswerError(Connection& c, const Status& status) {
 void Daemon::AnswerResult(Connection& c, const Lease& lease) {
   const Packet& ack = *lease.client.ack();
   const std::optional<Ip> mask = ack.Address(kSubnetMask);
-  if (!mask) return AnswerError(c, Status::Internal("DHCP option subnet mask not found in DHCPACK"));
+  if (!mask)
+    return AnswerError(c, Status::Internal("DHCP option subnet mask not found in DHCPACK"));
   int prefix = 0;
   while (prefix < 32 && mask->data()[prefix / 8] & (0x80 >> prefix % 8)) ++prefix;
   Result result;
@@ -334,7 +339,8 @@ void Daemon::Settle(Lease& lease) {
                                                 lease.attachment.ifname + " in time"});
     }
   }
-  if (state == Client::State::kBound) return Log(id, "lease bound to " + lease.client.ack()->yours.ToString());
+  if (state == Client::State::kBound)
+    return Log(id, "lease bound to " + lease.client.ack()->yours.ToString());
   if (state == Client::State::kLost) {
     const Status s = lease.device.TakeDown();
     Log(id, "lease lost, interface taken down" + (s.ok() ? "" : ": " + s.message()));

@@ -2,13 +2,12 @@
 #include "cni-plugins/ipam/dhcp_link.h"
 
 #include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-
-#include <linux/filter.h>
-#include <linux/if_packet.h>
 
 #include <cstring>
 
@@ -19,7 +18,7 @@ namespace {
 constexpr size_t kMaxDatagram = 65536;
 
 Or<uint64_t> InodeOf(const NetNs& ns) {
-  struct stat st{};
+  struct stat st {};
   if (::fstat(ns.fd(), &st) < 0) return Status::Errno(errno, "stat network namespace");
   return static_cast<uint64_t>(st.st_ino);
 }
@@ -27,12 +26,12 @@ Or<uint64_t> InodeOf(const NetNs& ns) {
 // Unfragmented UDP to port 68; everything else would wake us for nothing.
 Status FilterForClient(int fd) {
   static sock_filter kProgram[] = {
-      BPF_STMT(BPF_LD + BPF_B + BPF_ABS, 9),            // protocol
-      BPF_JUMP(BPF_JMP + BPF_JEQ + BPF_K, 17, 0, 6),    // UDP
-      BPF_STMT(BPF_LD + BPF_H + BPF_ABS, 6),            // fragment
+      BPF_STMT(BPF_LD + BPF_B + BPF_ABS, 9),          // protocol
+      BPF_JUMP(BPF_JMP + BPF_JEQ + BPF_K, 17, 0, 6),  // UDP
+      BPF_STMT(BPF_LD + BPF_H + BPF_ABS, 6),          // fragment
       BPF_JUMP(BPF_JMP + BPF_JSET + BPF_K, 0x3fff, 4, 0),
-      BPF_STMT(BPF_LDX + BPF_B + BPF_MSH, 0),           // header length
-      BPF_STMT(BPF_LD + BPF_H + BPF_IND, 2),            // destination port
+      BPF_STMT(BPF_LDX + BPF_B + BPF_MSH, 0),  // header length
+      BPF_STMT(BPF_LD + BPF_H + BPF_IND, 2),   // destination port
       BPF_JUMP(BPF_JMP + BPF_JEQ + BPF_K, 68, 0, 1),
       BPF_STMT(BPF_RET + BPF_K, kMaxDatagram),
       BPF_STMT(BPF_RET + BPF_K, 0),
@@ -110,7 +109,8 @@ Or<Channel> Channel::Open(const Device& device) {
     if (!channel.packet_.valid()) return Status::Errno(errno, "packet socket");
     CNI_TRY(FilterForClient(channel.packet_.get()));
     const sockaddr_ll where = AllOn(device.index_);
-    if (::bind(channel.packet_.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where) < 0) {
+    if (::bind(channel.packet_.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where) <
+        0) {
       return Status::Errno(errno, "bind packet socket to " + device.ifname_);
     }
     return channel;

@@ -43,7 +43,8 @@ Status SetOption(const std::string& name, const std::string& value, DaemonOption
     o->pid_file = value;
   } else {
     const auto duration = Duration(value);
-    if (!duration) return Status::Invalid("-" + name + ": \"" + value + "\" is no duration like 10s");
+    if (!duration)
+      return Status::Invalid("-" + name + ": \"" + value + "\" is no duration like 10s");
     // Upstream's -timeout limits one try of a client that blocks; ours is limited as a whole.
     if (name == "timeout" || name == "resendtimeout") {
       o->give_up_after = name == "timeout" ? std::max(o->give_up_after, *duration) : *duration;
@@ -54,8 +55,8 @@ Status SetOption(const std::string& name, const std::string& value, DaemonOption
 }
 
 Or<DaemonOptions> ParseOptions(int argc, char** argv) {
-  static constexpr std::string_view kNames[] = {"socketpath", "hostprefix",    "pidfile",
-                                                "timeout",    "resendmax",     "resendtimeout"};
+  static constexpr std::string_view kNames[] = {"socketpath", "hostprefix", "pidfile",
+                                                "timeout",    "resendmax",  "resendtimeout"};
   DaemonOptions options;
   for (int i = 0; i < argc; ++i) {
     std::string_view word = argv[i];

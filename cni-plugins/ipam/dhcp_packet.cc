@@ -2,11 +2,10 @@
 #include "cni-plugins/ipam/dhcp_packet.h"
 
 #include <arpa/inet.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
-
-#include <linux/rtnetlink.h>
 
 #include <algorithm>
 #include <charconv>
@@ -148,7 +147,8 @@ std::string BroadcastDatagram(std::string_view payload) {
   AppendU16(&udp, 0);
   udp += payload;
   const std::string addresses("\0\0\0\0\xff\xff\xff\xff", 8);
-  uint16_t sum = Checksum(AddUp(udp, AddUp(addresses, IPPROTO_UDP + static_cast<uint32_t>(udp.size()))));
+  uint16_t sum =
+      Checksum(AddUp(udp, AddUp(addresses, IPPROTO_UDP + static_cast<uint32_t>(udp.size()))));
   if (sum == 0) sum = 0xffff;
   udp[6] = static_cast<char>(sum >> 8);
   udp[7] = static_cast<char>(sum);
@@ -166,8 +166,8 @@ std::optional<std::string_view> PayloadForClient(std::string_view d) {
   if (d.size() < 20 || static_cast<uint8_t>(d[0]) >> 4 != 4) return std::nullopt;
   const size_t head = (static_cast<uint8_t>(d[0]) & 15u) * 4u;
   const size_t total = static_cast<uint8_t>(d[2]) << 8 | static_cast<uint8_t>(d[3]);
-  const uint32_t fragment = static_cast<uint32_t>(static_cast<uint8_t>(d[6]) & 0x3f) << 8 |
-                            static_cast<uint8_t>(d[7]);
+  const uint32_t fragment =
+      static_cast<uint32_t>(static_cast<uint8_t>(d[6]) & 0x3f) << 8 | static_cast<uint8_t>(d[7]);
   if (head < 20 || d[9] != IPPROTO_UDP || fragment != 0 || total > d.size() || total < head + 8) {
     return std::nullopt;
   }
@@ -231,9 +231,12 @@ std::vector<Route> RoutesOf(const Packet& ack) {
 
 std::optional<uint8_t> OptionByName(const std::string& name) {
   static const std::map<std::string, uint8_t> kNames = {
-      {"dhcp-client-identifier", kClientId}, {"subnet-mask", kSubnetMask},
-      {"routers", kRouters},                 {"host-name", kHostName},
-      {"user-class", kUserClass},            {"vendor-class-identifier", kVendorClass},
+      {"dhcp-client-identifier", kClientId},
+      {"subnet-mask", kSubnetMask},
+      {"routers", kRouters},
+      {"host-name", kHostName},
+      {"user-class", kUserClass},
+      {"vendor-class-identifier", kVendorClass},
   };
   if (const auto it = kNames.find(name); it != kNames.end()) return it->second;
   unsigned number = 0;

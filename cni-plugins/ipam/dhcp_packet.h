@@ -17,14 +17,33 @@
 namespace keelson::cni::dhcp {
 
 enum class MessageType : uint8_t {
-  kDiscover = 1, kOffer = 2, kRequest = 3, kDecline = 4, kAck = 5, kNak = 6, kRelease = 7,
+  kDiscover = 1,
+  kOffer = 2,
+  kRequest = 3,
+  kDecline = 4,
+  kAck = 5,
+  kNak = 6,
+  kRelease = 7,
 };
 
 enum Option : uint8_t {
-  kSubnetMask = 1, kRouters = 3, kHostName = 12, kStaticRoutes = 33, kRequestedIp = 50,
-  kLeaseTime = 51, kOverload = 52, kMessageType = 53, kServerId = 54, kParameterList = 55,
-  kRenewalTime = 58, kRebindingTime = 59, kVendorClass = 60, kClientId = 61, kUserClass = 77,
-  kClasslessRoutes = 121, kEnd = 255,
+  kSubnetMask = 1,
+  kRouters = 3,
+  kHostName = 12,
+  kStaticRoutes = 33,
+  kRequestedIp = 50,
+  kLeaseTime = 51,
+  kOverload = 52,
+  kMessageType = 53,
+  kServerId = 54,
+  kParameterList = 55,
+  kRenewalTime = 58,
+  kRebindingTime = 59,
+  kVendorClass = 60,
+  kClientId = 61,
+  kUserClass = 77,
+  kClasslessRoutes = 121,
+  kEnd = 255,
 };
 
 struct Packet {
@@ -46,8 +65,8 @@ std::optional<Packet> Decode(std::string_view bytes);
 
 // An IPv4 datagram from 0.0.0.0:68 to 255.255.255.255:67 around `payload`.
 std::string BroadcastDatagram(std::string_view payload);
-// The payload of an IPv4/UDP datagram to port 68, else nullopt. The UDP checksum is not looked at: on
-// a veth it is not filled in yet.
+// The payload of an IPv4/UDP datagram to port 68, else nullopt. The UDP checksum is not looked at:
+// on a veth it is not filled in yet.
 std::optional<std::string_view> PayloadForClient(std::string_view datagram);
 
 // The routes of an ACK: classless ones (and then only these, RFC 3442), else static ones and the

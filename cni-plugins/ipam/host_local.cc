@@ -24,9 +24,8 @@ struct Config {
 };
 
 void CheckAddressCount(const Config& conf, const NetConf& net, const Reader& ipam) {
-  const auto v4 = std::ranges::count_if(conf.sets, [](const RangeSet& s) {
-    return s.ranges[0].start.v4();
-  });
+  const auto v4 =
+      std::ranges::count_if(conf.sets, [](const RangeSet& s) { return s.ranges[0].start.v4(); });
   const auto v6 = static_cast<ptrdiff_t>(conf.sets.size()) - v4;
   if ((v4 > 1 || v6 > 1) && !VersionAtLeast(net.cni_version, "0.3.0")) {
     ipam["ranges"].Fail("CNI version " + net.cni_version +
@@ -38,7 +37,8 @@ Or<Config> Parse(const Request& request) {
   Status error;
   const Reader root = request.conf.Read(&error);
   const Reader ipam = root["ipam"];
-  if (!ipam.given()) return Status::Invalid("ipam: missing, host-local has nothing to allocate from");
+  if (!ipam.given())
+    return Status::Invalid("ipam: missing, host-local has nothing to allocate from");
   Config conf;
   conf.data_dir = ipam["dataDir"].String();
   conf.resolv_conf = ipam["resolvConf"].String();
@@ -96,8 +96,8 @@ Or<Pick> Choose(const RangeSet& set, size_t index, const std::optional<Ip>& want
     }
     return Pick{*wanted, range};
   }
-  const auto pick = PickAddress(set, store.LastReserved(index),
-                                [&](const Ip& ip) { return taken.contains(ip); });
+  const auto pick =
+      PickAddress(set, store.LastReserved(index), [&](const Ip& ip) { return taken.contains(ip); });
   if (pick) return *pick;
   return Status(Code::kTryAgainLater,
                 "ipam.ranges[" + std::to_string(index) +
@@ -138,15 +138,18 @@ Or<Result> HostLocal::Add(const Request& request) {
     if (!wanted) CNI_TRY(RefuseSecond(set, leases, request.args));
     CNI_LET(const Pick pick, Choose(set, i, wanted, taken, store));
     CNI_LET(const bool reserved, store.Reserve(pick.ip, owner, i));
-    if (!reserved) return Status::Internal("lease file of " + pick.ip.ToString() + " is unreadable");
-    undo.Push("release " + pick.ip.ToString(), [&store, ip = pick.ip] { return store.Release(ip); });
+    if (!reserved)
+      return Status::Internal("lease file of " + pick.ip.ToString() + " is unreadable");
+    undo.Push("release " + pick.ip.ToString(),
+              [&store, ip = pick.ip] { return store.Release(ip); });
     CNI_TRY(store.NoteBoot({pick.ip, owner}, boot_id));
     result.ips.push_back({std::nullopt, {pick.ip, pick.range->subnet.prefix}, pick.range->gateway});
   }
   if (!conf.requested.empty()) {
     std::string text;
     for (const Ip& ip : conf.requested) text += " " + ip.ToString();
-    return Status::Invalid("failed to allocate all requested IPs:" + text + " (in no range of ipam)");
+    return Status::Invalid("failed to allocate all requested IPs:" + text +
+                           " (in no range of ipam)");
   }
   undo.Keep();
   return result;
@@ -229,8 +232,9 @@ Status HostLocal::Gc(const Request& request, const std::vector<Attachment>& vali
     }
     for (const Lease& lease : leases) {
       const LeaseOwner& owner = lease.owner;
-      const bool keep = owner.ifname.empty() ? containers.contains(owner.container_id)
-                                             : attached.contains({owner.container_id, owner.ifname});
+      const bool keep = owner.ifname.empty()
+                            ? containers.contains(owner.container_id)
+                            : attached.contains({owner.container_id, owner.ifname});
       if (!keep) CNI_TRY(store.Release(lease.ip));
     }
     return {};

@@ -41,7 +41,8 @@ Status MakeDirs(const std::string& path) {
 
 // flock with an end to the wait: SIGALRM interrupts the call.
 Status LockFor(int fd, int seconds, const std::string& path) {
-  struct sigaction on_alarm{}, before{};
+  struct sigaction on_alarm {
+  }, before{};
   on_alarm.sa_handler = [](int) {};
   ::sigaction(SIGALRM, &on_alarm, &before);
   const itimerval limit{{1, 0}, {seconds, 0}};  // and every second after: the first may come early
@@ -53,8 +54,8 @@ Status LockFor(int fd, int seconds, const std::string& path) {
   ::sigaction(SIGALRM, &before, nullptr);
   if (rc == 0) return {};
   if (error == EINTR) {
-    return {Code::kTryAgainLater, "another process has held the lock " + path + " for " +
-                                      std::to_string(seconds) + " s"};
+    return {Code::kTryAgainLater,
+            "another process has held the lock " + path + " for " + std::to_string(seconds) + " s"};
   }
   return Status::Errno(error, "flock " + path);
 }
@@ -100,11 +101,11 @@ std::optional<std::string> LeaseStore::Read(const std::string& name) const {
 }
 
 Status LeaseStore::Replace(const std::string& name, const std::string& text) const {
-  const Fd fd(::openat(dir_.get(), name.c_str(),
-                       O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const Fd fd(
+      ::openat(dir_.get(), name.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd.valid()) return Status::Errno(errno, "open " + path_ + "/" + name);
-  // Not O_TRUNC: ext4 takes a file emptied and written again for one that must reach the disk when it
-  // is closed, and waits for that (1.4 ms measured).
+  // Not O_TRUNC: ext4 takes a file emptied and written again for one that must reach the disk when
+  // it is closed, and waits for that (1.4 ms measured).
   if (::ftruncate(fd.get(), static_cast<off_t>(text.size())) < 0) {
     return Status::Errno(errno, "truncate " + path_ + "/" + name);
   }
@@ -169,8 +170,8 @@ std::optional<Ip> LeaseStore::LastReserved(size_t set) const {
 
 namespace {
 
-// keelson_boot: the boot id on the first line, then "<ip> <container id> <interface>" for each lease.
-// Damage costs a line's worth of reclaiming and nothing else.
+// keelson_boot: the boot id on the first line, then "<ip> <container id> <interface>" for each
+// lease. Damage costs a line's worth of reclaiming and nothing else.
 struct BootFile {
   std::string boot_id;
   std::map<Ip, LeaseOwner> leases;
@@ -192,7 +193,8 @@ BootFile ParseBootFile(std::string_view text) {
     if (b == line.npos) continue;
     const Or<Ip> ip = Ip::Parse(line.substr(0, a));
     if (!ip.ok()) continue;
-    file.leases[*ip] = {std::string(line.substr(a + 1, b - a - 1)), std::string(line.substr(b + 1))};
+    file.leases[*ip] = {std::string(line.substr(a + 1, b - a - 1)),
+                        std::string(line.substr(b + 1))};
   }
   return file;
 }
@@ -229,7 +231,7 @@ Status LeaseStore::NoteBoot(const Lease& lease, const std::string& boot_id) {
   const Fd fd(::openat(dir_.get(), kBootFile,
                        O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd.valid()) return Status::Errno(errno, "open " + path_ + "/" + kBootFile);
-  struct stat st{};
+  struct stat st {};
   const bool fresh = ::fstat(fd.get(), &st) == 0 && st.st_size == 0;
   return WriteAll(fd.get(), (fresh ? boot_id + "\n" : "") + BootLine(lease));
 }

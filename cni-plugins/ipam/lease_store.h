@@ -23,8 +23,8 @@ struct Lease {
   LeaseOwner owner;
 };
 
-// The addresses of one network on disk, in the layout of the Go plugin, so that either may take over
-// from the other at any time: below the data directory a directory per network, in it
+// The addresses of one network on disk, in the layout of the Go plugin, so that either may take
+// over from the other at any time: below the data directory a directory per network, in it
 //   <ip>                  "<container id>\r\n<interface>"
 //   last_reserved_ip.<n>  the address range set n gave away last
 //   lock                  flock(2)ed by whoever looks or changes
@@ -37,7 +37,8 @@ class LeaseStore {
   static constexpr const char* kDefaultDir = "/var/lib/cni/networks";
 
   // Makes the directory if `create`; without, sys_errno() is ENOENT when there is none.
-  // kTryAgainLater when the lock stays taken for half a minute. REQUIRES: `network` is a checked name.
+  // kTryAgainLater when the lock stays taken for half a minute. REQUIRES: `network` is a checked
+  // name.
   static Or<LeaseStore> Open(const std::string& data_dir, const std::string& network, bool create);
 
   // All leases. A torn file (a crash came between its creation and its content) says nobody holds
@@ -52,7 +53,8 @@ class LeaseStore {
 
   // Frees leases known to be from before a reboot, whose containers cannot exist any more (a power
   // cut keeps their DEL from ever coming, and a small range would fill up for good). Only leases
-  // this plugin made are judged, by boot id and not by clock: clocks jump. `boot_id` is the present one.
+  // this plugin made are judged, by boot id and not by clock: clocks jump. `boot_id` is the present
+  // one.
   Status ReclaimFromEarlierBoots(const std::string& boot_id);
   // Notes in keelson_boot that `lease` was made in the boot `boot_id`.
   Status NoteBoot(const Lease& lease, const std::string& boot_id);

@@ -92,7 +92,8 @@ void AddToSet(const Reader& reader, RangeSet* set) {
   const std::optional<Range> range = ParseRange(reader);
   if (!range) return;
   for (const Range& other : set->ranges) {
-    if (other.start.v4() != range->start.v4()) return reader.Fail("mixed address families in a set");
+    if (other.start.v4() != range->start.v4())
+      return reader.Fail("mixed address families in a set");
     if (other.Overlaps(*range)) {
       return reader.Fail("ranges " + other.ToString() + " and " + range->ToString() + " overlap");
     }

@@ -19,9 +19,7 @@ struct Range {
   Ip end;
   Ip gateway;
 
-  bool Contains(const Ip& ip) const {
-    return ip.v4() == start.v4() && start <= ip && ip <= end;
-  }
+  bool Contains(const Ip& ip) const { return ip.v4() == start.v4() && start <= ip && ip <= end; }
   bool Overlaps(const Range& other) const {
     return start.v4() == other.start.v4() && start <= other.end && other.start <= end;
   }

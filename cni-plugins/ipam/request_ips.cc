@@ -18,8 +18,8 @@ Status CheckArgKeys(const Args& args, std::initializer_list<std::string_view> kn
               "CNI_ARGS: \"" + std::string(pair) + "\" is not of the form KEY=VALUE"};
     }
     if (key != "IgnoreUnknown" && std::ranges::find(known, key) == known.end()) {
-      return {Code::kInvalidEnvironment, "CNI_ARGS: unknown key \"" + std::string(key) +
-                                             "\" (IgnoreUnknown=1 allows it)"};
+      return {Code::kInvalidEnvironment,
+              "CNI_ARGS: unknown key \"" + std::string(key) + "\" (IgnoreUnknown=1 allows it)"};
     }
   }
   return {};

@@ -33,7 +33,8 @@ Dns ParseResolvConf(std::string_view text) {
     if (fields.size() < 2 || fields[0][0] == '#' || fields[0][0] == ';') continue;
     if (fields[0] == "nameserver") dns.nameservers.push_back(fields[1]);
     if (fields[0] == "domain") dns.domain = fields[1];
-    if (fields[0] == "search") dns.search.insert(dns.search.end(), fields.begin() + 1, fields.end());
+    if (fields[0] == "search")
+      dns.search.insert(dns.search.end(), fields.begin() + 1, fields.end());
     if (fields[0] == "options") {
       dns.options.insert(dns.options.end(), fields.begin() + 1, fields.end());
     }

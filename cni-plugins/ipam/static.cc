@@ -72,8 +72,8 @@ void ReadList(const Reader& list, Config* conf) {
 }
 
 void CheckCount(const Config& conf, const NetConf& net, const Reader& ipam) {
-  const auto v4 = std::ranges::count_if(
-      conf.addresses, [](const IpConfig& a) { return a.address.ip.v4(); });
+  const auto v4 =
+      std::ranges::count_if(conf.addresses, [](const IpConfig& a) { return a.address.ip.v4(); });
   const auto v6 = static_cast<ptrdiff_t>(conf.addresses.size()) - v4;
   if ((v4 > 1 || v6 > 1) && !VersionAtLeast(net.cni_version, "0.3.0")) {
     ipam["addresses"].Fail("CNI version " + net.cni_version +
@@ -129,7 +129,8 @@ class Static : public Plugin {
     for (const IpConfig& want : conf.addresses) {
       const bool found =
           std::ranges::any_of(request.conf.prev_result->ips, [&](const IpConfig& ip) {
-            return ip.address.ip == want.address.ip && (!want.gateway || ip.gateway == want.gateway);
+            return ip.address.ip == want.address.ip &&
+                   (!want.gateway || ip.gateway == want.gateway);
           });
       if (!found) {
         return Status::Internal("static: prevResult lacks " + want.address.ToString() +

@@ -104,8 +104,8 @@ Status Delete(Netlink& nl, bool v4, const Flow& flow) {
   return s.sys_errno() == ENOENT ? Status() : s;  // it ended by itself
 }
 
-// One message removes all that match, in a walk that skips empty buckets (0.5 ms where a dump, which
-// locks each of them, takes 10). Linux 6.8 and later; before, the incomplete tuple is EINVAL.
+// One message removes all that match, in a walk that skips empty buckets (0.5 ms where a dump,
+// which locks each of them, takes 10). Linux 6.8 and later; before, the incomplete tuple is EINVAL.
 Status DeleteMatching(Netlink& nl, const UdpService& s) {
   Message m = FlowMessage(IPCTNL_MSG_CT_DELETE, 0, s.v4);
   m.Nest(CTA_TUPLE_ORIG, [&] {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni-plugins/lib/masq.h"
 
-#include <netinet/in.h>
-
+#include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter_bridge.h>
@@ -18,8 +17,8 @@ using nft::Exprs;
 using nft::Family;
 using std::string_view_literals::operator""sv;
 
-constexpr int kSrcNat = 100;          // NF_IP_PRI_NAT_SRC
-constexpr int kBeforeFilter = -300;   // where upstream's spoof check hooks in
+constexpr int kSrcNat = 100;         // NF_IP_PRI_NAT_SRC
+constexpr int kBeforeFilter = -300;  // where upstream's spoof check hooks in
 
 std::string SourceSet(const Family& f) { return std::string("source") + f.digit; }
 
@@ -76,7 +75,8 @@ const TableLayout& SpoofTable() {
     TableLayout t{NFPROTO_BRIDGE, "keelson_macspoofchk", "CNI macspoofchk", {}, {}, {}};
     t.chains = {{"prerouting", nft::Hook{"filter", NF_BR_PRE_ROUTING, kBeforeFilter}}};
     using enum nft::Type;
-    t.sets = {{"ports", nft::Concat({kIfname}), {}}, {"allowed", nft::Concat({kIfname, kEther}), {}}};
+    t.sets = {{"ports", nft::Concat({kIfname}), {}},
+              {"allowed", nft::Concat({kIfname, kEther}), {}}};
     Exprs e;
     e.Meta(NFT_META_IIFNAME, 0)
         .InSet("ports", 0)
@@ -99,8 +99,7 @@ Status MasqueradeAdd(const std::string& network, const std::string& container_id
     const std::string source = nft::Bytes(a.ip);
     want.extra.push_back(HomeSet(f, a.prefix));
     want.elements.push_back({SourceSet(f), source, "", ""});
-    want.elements.push_back(
-        {want.extra.back().set.name, source + nft::Bytes(a.Network()), "", ""});
+    want.elements.push_back({want.extra.back().set.name, source + nft::Bytes(a.Network()), "", ""});
   }
   CNI_LET(OwnedTable table, OwnedTable::Open(MasqueradeTable()));
   return table.Put({network, container_id, ifname}, want).Within("ipMasq");

@@ -18,9 +18,7 @@ namespace {
 
 constexpr size_t kAnswer = 64 << 10;
 
-const nlattr* Find(const nlattr* head, int size, int type) {
-  return nla_find(head, size, type);
-}
+const nlattr* Find(const nlattr* head, int size, int type) { return nla_find(head, size, type); }
 
 std::string Bytes(const nlattr* attr) {
   return {static_cast<const char*>(nla_data(attr)), static_cast<size_t>(nla_len(attr))};
@@ -49,8 +47,8 @@ struct Answer {
         ->nfgen_family;
   }
   int error() const {
-    const auto* err = reinterpret_cast<const nlmsgerr*>(
-        reinterpret_cast<const char*>(head) + NLMSG_HDRLEN);
+    const auto* err =
+        reinterpret_cast<const nlmsgerr*>(reinterpret_cast<const char*>(head) + NLMSG_HDRLEN);
     return -err->error;
   }
 };
@@ -86,10 +84,14 @@ void GrowBuffer(int fd, int option, size_t size) {
 std::string Explain(int error) {
   switch (error) {
     case EOPNOTSUPP:
-    case ENOPROTOOPT: return " (does this kernel have nf_tables with nat, fib and ct?)";
-    case EPERM: return " (CAP_NET_ADMIN is needed)";
-    case ENOSPC: return " (a set is full)";
-    default: return "";
+    case ENOPROTOOPT:
+      return " (does this kernel have nf_tables with nat, fib and ct?)";
+    case EPERM:
+      return " (CAP_NET_ADMIN is needed)";
+    case ENOSPC:
+      return " (a set is full)";
+    default:
+      return "";
   }
 }
 
@@ -107,7 +109,8 @@ void ParseElements(const std::string& set, const Answer& answer, std::vector<Ele
   if (!list) return;
   const nlattr* item;
   int left;
-  nla_for_each_nested(item, const_cast<nlattr*>(list), left) out->push_back(ParseElement(set, item));
+  nla_for_each_nested(item, const_cast<nlattr*>(list), left)
+      out->push_back(ParseElement(set, item));
 }
 
 Attrs ElementQuery(const std::string& table, const std::string& set) {
@@ -197,8 +200,8 @@ cni::Or<uint32_t> Nft::Generation() {
 cni::Or<bool> Nft::HasTable(int family, const std::string& table) {
   Attrs attrs;
   attrs.Text(NFTA_TABLE_NAME, table);
-  const Status s = Query(family, NFT_MSG_GETTABLE, 0, attrs, "get table " + table,
-                         [](const Answer&) {});
+  const Status s =
+      Query(family, NFT_MSG_GETTABLE, 0, attrs, "get table " + table, [](const Answer&) {});
   if (!s.ok() && !IsMissing(s)) return s;
   return s.ok();
 }
@@ -216,9 +219,8 @@ cni::Or<std::optional<Element>> Nft::Get(int family, const std::string& table,
                                          const std::string& set, const std::string& key) {
   Attrs attrs = ElementQuery(table, set);
   attrs.Nest(NFTA_SET_ELEM_LIST_ELEMENTS, [&] {
-    attrs.Nest(NFTA_LIST_ELEM, [&] {
-      attrs.Nest(NFTA_SET_ELEM_KEY, [&] { attrs.Put(NFTA_DATA_VALUE, key); });
-    });
+    attrs.Nest(NFTA_LIST_ELEM,
+               [&] { attrs.Nest(NFTA_SET_ELEM_KEY, [&] { attrs.Put(NFTA_DATA_VALUE, key); }); });
   });
   std::vector<Element> found;
   const Status s = Query(family, NFT_MSG_GETSETELEM, 0, attrs, "get element of " + set,
@@ -268,18 +270,26 @@ cni::Or<std::vector<std::string>> Nft::RuleTags(int family, const std::string& t
   return s;
 }
 
-cni::Or<std::vector<std::string>> Nft::Chains(int family, const std::string& table) {
+cni::Or<std::vector<std::string>> Nft::Names(int family, uint16_t type, const std::string& table,
+                                             int table_attr, int name_attr) {
   Status s;
   for (int i = 0; i < kDumpTries; ++i) {
-    std::vector<std::string> chains;
-    s = Query(family, NFT_MSG_GETCHAIN, NLM_F_DUMP, {}, "list chains", [&](const Answer& a) {
-      if (TextOf(a.Get(NFTA_CHAIN_TABLE)) != table) return;
-      chains.push_back(TextOf(a.Get(NFTA_CHAIN_NAME)));
+    std::vector<std::string> names;
+    s = Query(family, type, NLM_F_DUMP, {}, "list " + table, [&](const Answer& a) {
+      if (TextOf(a.Get(table_attr)) == table) names.push_back(TextOf(a.Get(name_attr)));
     });
-    if (s.ok()) return chains;
+    if (s.ok()) return names;
     if (s.sys_errno() != EAGAIN && s.sys_errno() != EINTR) return s;
   }
   return s;
+}
+
+cni::Or<std::vector<std::string>> Nft::Chains(int family, const std::string& table) {
+  return Names(family, NFT_MSG_GETCHAIN, table, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME);
+}
+
+cni::Or<std::vector<std::string>> Nft::Sets(int family, const std::string& table) {
+  return Names(family, NFT_MSG_GETSET, table, NFTA_SET_TABLE, NFTA_SET_NAME);
 }
 
 namespace {
@@ -290,10 +300,14 @@ uint32_t Number(const nlattr* a) {
 
 const char* FamilyName(int family) {
   switch (family) {
-    case NFPROTO_INET: return "inet";
-    case NFPROTO_IPV4: return "ip";
-    case NFPROTO_IPV6: return "ip6";
-    default: return nullptr;
+    case NFPROTO_INET:
+      return "inet";
+    case NFPROTO_IPV4:
+      return "ip";
+    case NFPROTO_IPV6:
+      return "ip6";
+    default:
+      return nullptr;
   }
 }
 

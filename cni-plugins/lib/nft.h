@@ -45,16 +45,16 @@ using Reg = int;
 // The expressions of one rule, evaluated left to right until one does not match.
 class Exprs {
  public:
-  Exprs& Meta(uint32_t key, Reg to);                       // NFT_META_*
+  Exprs& Meta(uint32_t key, Reg to);  // NFT_META_*
   Exprs& MetaSet(uint32_t key, Reg from);
   Exprs& Payload(uint32_t base, uint32_t offset, uint32_t size, Reg to);
   // Writes the register into the packet's network header and mends the checksums: `l4` the ones
   // whose pseudo header covers it, `csum_offset` the header's own if it has one (IPv4: 10).
   Exprs& NetworkHeaderSet(uint32_t offset, uint32_t size, Reg from, std::optional<int> csum_offset);
   Exprs& Ct(uint32_t key, Reg to, std::optional<uint8_t> direction = std::nullopt);  // NFT_CT_*
-  Exprs& FibDaddrType(Reg to);                             // RTN_* of the destination
-  Exprs& And(Reg reg, std::string_view mask);              // in place
-  Exprs& Or(Reg reg, uint32_t bits);                       // in place, host order
+  Exprs& FibDaddrType(Reg to);                 // RTN_* of the destination
+  Exprs& And(Reg reg, std::string_view mask);  // in place
+  Exprs& Or(Reg reg, uint32_t bits);           // in place, host order
   Exprs& Immediate(Reg to, std::string_view bytes);
   Exprs& Equal(Reg reg, std::string_view bytes) { return Cmp(true, reg, bytes); }
   Exprs& Differs(Reg reg, std::string_view bytes) { return Cmp(false, reg, bytes); }
@@ -78,7 +78,13 @@ class Exprs {
 
 // nft(8)'s numbers for types of keys and data; without them `nft list ruleset` fails for everybody.
 enum class Type : uint32_t {
-  kIp4 = 7, kIp6 = 8, kEther = 9, kProtocol = 12, kPort = 13, kMark = 19, kIfname = 41,
+  kIp4 = 7,
+  kIp6 = 8,
+  kEther = 9,
+  kProtocol = 12,
+  kPort = 13,
+  kMark = 19,
+  kIfname = 41,
 };
 struct TypeOf {
   uint32_t id = 0;
@@ -166,6 +172,7 @@ class Nft {
   // Comments of all rules of `table`; empty without the table.
   cni::Or<std::vector<std::string>> RuleTags(int family, const std::string& table);
   cni::Or<std::vector<std::string>> Chains(int family, const std::string& table);
+  cni::Or<std::vector<std::string>> Sets(int family, const std::string& table);
   // "family table chain" of all base chains at the forward hook whose policy is to drop.
   cni::Or<std::vector<std::string>> DroppingForwardChains();
 
@@ -174,6 +181,8 @@ class Nft {
   template <typename F>
   Status Query(int family, uint16_t type, uint16_t flags, const Attrs& attrs,
                const std::string& what, F&& each);
+  cni::Or<std::vector<std::string>> Names(int family, uint16_t type, const std::string& table,
+                                          int table_attr, int name_attr);
   Netlink nl_;
   uint32_t seq_ = 1;
 };

@@ -199,12 +199,18 @@ TypeOf Concat(std::initializer_list<Type> parts) {
     type.id = type.id << 6 | static_cast<uint32_t>(part);
     switch (part) {
       case Type::kIp6:
-      case Type::kIfname: type.size += 16; break;
-      case Type::kEther: type.size += 8; break;
+      case Type::kIfname:
+        type.size += 16;
+        break;
+      case Type::kEther:
+        type.size += 8;
+        break;
       case Type::kIp4:
       case Type::kProtocol:
       case Type::kPort:
-      case Type::kMark: type.size += 4; break;
+      case Type::kMark:
+        type.size += 4;
+        break;
     }
   }
   return type;

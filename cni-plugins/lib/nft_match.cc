@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni-plugins/lib/nft_match.h"
 
-#include <netinet/in.h>
-
+#include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 

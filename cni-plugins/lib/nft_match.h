@@ -12,13 +12,13 @@ namespace keelson::cni::nft {
 struct Family {
   int af;
   uint8_t nfproto;
-  uint32_t bytes;      // of an address
-  uint32_t saddr;      // offsets in the network header
+  uint32_t bytes;  // of an address
+  uint32_t saddr;  // offsets in the network header
   uint32_t daddr;
   std::optional<int> csum;  // offset of the header's checksum
   Type type;
-  char digit;          // '4' or '6', in names of sets
-  const char* text;    // "ipv4"
+  char digit;        // '4' or '6', in names of sets
+  const char* text;  // "ipv4"
   int regs() const { return static_cast<int>(bytes / 4); }
 };
 const Family& FamilyOf(bool v4);

@@ -12,9 +12,10 @@ namespace {
 using nft::Element;
 
 constexpr const char* kOwners = "owners";
-constexpr uint8_t kOwnerId = 0x6b;   // userdata: owner hash (16 bytes), network hash (16 bytes)
+constexpr uint8_t kOwnerId = 0x6b;    // userdata: owner hash (16 bytes), network hash (16 bytes)
 constexpr uint8_t kReference = 0x6c;  // userdata in "owners": set name, NUL, key
-// Each lost race means that somebody else's change went through, so this is not reached in practice.
+// Each lost race means that somebody else's change went through, so this is not reached in
+// practice.
 constexpr int kMaxRaces = 10000;
 
 // FNV-1a, 128 bits: names are the administrator's and the runtime's, nobody gains by a collision.
@@ -49,7 +50,9 @@ std::string OwnerOf(const Element& e) {
 }
 
 // The nth entry of an owner in "owners".
-std::string LedgerKey(const std::string& owner_id, uint32_t n) { return owner_id + nft::HostU32(n); }
+std::string LedgerKey(const std::string& owner_id, uint32_t n) {
+  return owner_id + nft::HostU32(n);
+}
 
 Element LedgerEntry(const std::string& owner_id, uint32_t n, const Element& of) {
   Element entry{kOwners, LedgerKey(owner_id, n), "", of.user};

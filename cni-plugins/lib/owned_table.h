@@ -18,8 +18,8 @@ struct NftOwner {
 };
 
 // A table of ours: fixed chains, sets and rules, whatever the number of containers. What differs
-// per container are elements of sets and maps, so that a packet costs a few hash lookups and a call a
-// few messages with ten containers as with ten thousand.
+// per container are elements of sets and maps, so that a packet costs a few hash lookups and a call
+// a few messages with ten containers as with ten thousand.
 struct TableLayout {
   int family;
   std::string name;
@@ -42,11 +42,11 @@ struct OwnedElements {
 };
 
 // Elements with owners. The kernel keeps all state: each element's userdata says whose it is, and
-// the set "owners" lists per attachment what it has, so that removal needs neither configuration nor
-// prevResult nor a dump, and a reboot or `nft flush` leaves nothing stale behind.
-// Every change is one atomic batch. Where it depends on what was read, it carries the generation it
-// was read at and starts over if that is past: two containers that claim the same key cannot lose or
-// remove each other's.
+// the set "owners" lists per attachment what it has, so that removal needs neither configuration
+// nor prevResult nor a dump, and a reboot or `nft flush` leaves nothing stale behind. Every change
+// is one atomic batch. Where it depends on what was read, it carries the generation it was read at
+// and starts over if that is past: two containers that claim the same key cannot lose or remove
+// each other's.
 class OwnedTable {
  public:
   // Borrows `layout`, which outlives it.

@@ -49,8 +49,8 @@ void Compress(const uint8_t* block, Words* state) {
   for (int i = 0; i < 80; ++i) {
     const uint64_t t1 = h + (std::rotr(e, 14) ^ std::rotr(e, 18) ^ std::rotr(e, 41)) +
                         ((e & f) ^ (~e & g)) + kRound[i] + w[i];
-    const uint64_t t2 = (std::rotr(a, 28) ^ std::rotr(a, 34) ^ std::rotr(a, 39)) +
-                        ((a & b) ^ (a & c) ^ (b & c));
+    const uint64_t t2 =
+        (std::rotr(a, 28) ^ std::rotr(a, 34) ^ std::rotr(a, 39)) + ((a & b) ^ (a & c) ^ (b & c));
     h = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
   }
   const Words add{a, b, c, d, e, f, g, h};
@@ -72,7 +72,8 @@ std::string Sha512Hex(std::string_view data) {
   }
   std::string hex;
   for (const uint64_t word : state) {
-    for (int shift = 60; shift >= 0; shift -= 4) hex.push_back("0123456789abcdef"[word >> shift & 15]);
+    for (int shift = 60; shift >= 0; shift -= 4)
+      hex.push_back("0123456789abcdef"[word >> shift & 15]);
   }
   return hex;
 }

@@ -50,7 +50,8 @@ bool HasRates(const Reader& r) {
 }
 
 // Rates of the configuration go before those of the pod (upstream's order). Networks come from
-// where the rates do, or else from the other place: a cluster's exceptions hold for pods' limits too.
+// where the rates do, or else from the other place: a cluster's exceptions hold for pods' limits
+// too.
 Or<Config> Parse(const NetConf& net) {
   Status error;
   const Reader root = net.Read(&error);
@@ -140,10 +141,10 @@ Or<Result> Bandwidth::Add(const Request& request) {
   CNI_LET(Rtnl host, Rtnl::Open());
   CNI_LET(const Link veth, HostEnd(host, request));
   Undo undo;
-  undo.Push("unshape " + veth.name, [&] { return Unshape(host, veth.index); });
   if (ingress) {
     CNI_TRY(Shape(host, veth.index, conf.ingress, conf.networks, Remote::kSource)
                 .Within("shape " + veth.name));
+    undo.Push("unshape " + veth.name, [&] { return Unshape(host, veth.index); });
   }
   if (egress) {
     CNI_LET(const Link ifb, MakeIfb(host, request, veth.mtu));
@@ -189,9 +190,8 @@ Status Bandwidth::Gc(const Request& request, const std::vector<Attachment>& vali
   const std::string ours = "keelson-cni " + request.conf.name + " ";
   for (const Link& link : links) {
     if (!link.name.starts_with("bwp") || !link.alias.starts_with(ours)) continue;
-    const bool attached = std::ranges::any_of(valid, [&](const Attachment& a) {
-      return link.alias == IfbAlias(request.conf.name, a);
-    });
+    const bool attached = std::ranges::any_of(
+        valid, [&](const Attachment& a) { return link.alias == IfbAlias(request.conf.name, a); });
     if (!attached) CNI_TRY(host.Delete(link.index));
   }
   return {};

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni-plugins/meta/conditions.h"
 
-#include <netinet/in.h>
-
+#include <arpa/inet.h>
 #include <linux/netfilter/nf_tables.h>
 
 #include <algorithm>
@@ -190,8 +189,8 @@ void MatchOne(const Condition& c, const nft::Family& f, nft::Exprs* e) {
   switch (c.what) {
     case Condition::What::kSource:
     case Condition::What::kDestination:
-      e->Payload(NFT_PAYLOAD_NETWORK_HEADER,
-                 c.what == Condition::What::kSource ? f.saddr : f.daddr, f.bytes, 0);
+      e->Payload(NFT_PAYLOAD_NETWORK_HEADER, c.what == Condition::What::kSource ? f.saddr : f.daddr,
+                 f.bytes, 0);
       e->And(0, nft::PrefixMask(c.network.prefix, static_cast<int>(f.bytes)));
       return Compare(c.negated, 0, nft::Bytes(c.network.ip), e);
     case Condition::What::kInInterface: {

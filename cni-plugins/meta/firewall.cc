@@ -6,8 +6,7 @@
 // nftables an accept ends only its own table: a table of somebody else that drops (an iptables
 // FORWARD policy, firewalld) has its say as well, and has to be told there. CHECK and STATUS look
 // for that and say so.
-#include <netinet/in.h>
-
+#include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 
@@ -46,7 +45,8 @@ Or<Config> Parse(const NetConf& net) {
   Config conf;
   // Upstream's two programs; the kernel underneath is one. firewalld's zones are its own affair.
   const std::string backend = root["backend"].String();
-  if (!backend.empty() && backend != "iptables" && backend != "firewalld" && backend != "nftables") {
+  if (!backend.empty() && backend != "iptables" && backend != "firewalld" &&
+      backend != "nftables") {
     root["backend"].Fail("\"" + backend + "\" is none of nftables, iptables, firewalld");
   }
   (void)root["firewalldZone"].String();
@@ -72,8 +72,10 @@ void WarnAboutZone(const NetConf& net) {
   Status ignored;
   const std::string zone = net.Read(&ignored)["firewalldZone"].String();
   if (zone.empty()) return;
-  std::fprintf(stderr, "firewall: firewalldZone \"%s\": put the network's addresses into that zone "
-               "with firewall-cmd, this plugin only fills table %s\n", zone.c_str(), kTable);
+  std::fprintf(stderr,
+               "firewall: firewalldZone \"%s\": put the network's addresses into that zone "
+               "with firewall-cmd, this plugin only fills table %s\n",
+               zone.c_str(), kTable);
 }
 
 // ---- rules --------------------------------------------------------------------------------------
@@ -124,8 +126,8 @@ const TableLayout& FirewallTable() {
                 {kAdmins, {}},
                 {"forward", nft::Hook{"filter", NF_INET_FORWARD, kBeforeFilter}}};
     const nft::TypeOf pair = nft::Concat({kIfname, kIfname});
-    t.sets = {{"bridges", nft::Concat({kIfname}), {}}, {"same_bridge", pair, {}},
-              {"isolated", pair, {}}};
+    t.sets = {
+        {"bridges", nft::Concat({kIfname}), {}}, {"same_bridge", pair, {}}, {"isolated", pair, {}}};
     t.rules = {DropBetweenBridges(), DropWithinBridge(), Jump("forward", kAdmins),
                Jump(kAdmins, kDefaultAdminChain)};
     for (const bool v4 : {true, false}) {
@@ -164,8 +166,9 @@ OwnedElements ContainerElements(const Config& conf, const Result& result) {
 Status SetPolicy(OwnedTable& table, const Config& conf, const Result& result) {
   if (conf.policy == Policy::kOpen) return {};
   if (result.interfaces.empty() || result.interfaces[0].name.empty()) {
-    return Status::Invalid("ingressPolicy: needs prevResult.interfaces, chain \"firewall\" after "
-                           "\"bridge\"");
+    return Status::Invalid(
+        "ingressPolicy: needs prevResult.interfaces, chain \"firewall\" after "
+        "\"bridge\"");
   }
   const std::string& bridge = result.interfaces[0].name;
   const std::string name = nft::Ifname(bridge);
@@ -229,8 +232,10 @@ class Firewall : public Plugin {
     CNI_LET(nft::Nft nft, nft::Nft::Open());
     CNI_LET(const std::vector<std::string> chains, nft.DroppingForwardChains());
     for (const std::string& chain : chains) {
-      std::fprintf(stderr, "firewall: %s drops forwarded packets by policy; containers need accepting "
-                   "rules there\n", chain.c_str());
+      std::fprintf(stderr,
+                   "firewall: %s drops forwarded packets by policy; containers need accepting "
+                   "rules there\n",
+                   chain.c_str());
     }
     return {};
   }

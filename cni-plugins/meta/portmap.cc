@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // portmap: ports of this node lead to a container.
-#include <netinet/in.h>
-
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 
 #include <cstdio>
 #include <memory>

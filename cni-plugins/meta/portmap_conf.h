@@ -22,8 +22,8 @@ struct PortMapping {
 
 struct PortmapConf {
   std::vector<PortMapping> mappings;
-  bool snat = true;      // container to itself and its network, and localhost, work
-  bool masq_all = false;  // hide everybody's address from the container
+  bool snat = true;             // container to itself and its network, and localhost, work
+  bool masq_all = false;        // hide everybody's address from the container
   std::optional<int> mark_bit;  // also mark what will be masqueraded; only if asked for
   std::vector<Condition> conditions_v4;
   std::vector<Condition> conditions_v6;

@@ -2,12 +2,11 @@
 #include "cni-plugins/meta/portmap_rules.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 
 #include <cstdio>
 #include <cstring>

@@ -5,10 +5,10 @@
 //
 // Table inet keelson_hostport:
 //   prerouting, output (nat)   destination is this node -> chain hostports
-//   hostports                  (protocol, port) and (address, protocol, port) -> container: two maps
-//   postrouting (nat)          connections that must come back through this node are masqueraded
-//   guard (before everything)  127.0.0.0/8 and ::1 from outside are dropped
-//   local_out, local_in        127.0.0.1:port of the node itself, without route_localnet
+//   hostports                  (protocol, port) and (address, protocol, port) -> container: two
+//   maps postrouting (nat)          connections that must come back through this node are
+//   masqueraded guard (before everything)  127.0.0.0/8 and ::1 from outside are dropped local_out,
+//   local_in        127.0.0.1:port of the node itself, without route_localnet
 //
 // localhost. A packet from 127.0.0.1 to 127.0.0.1:port becomes one to the container; the kernel
 // refuses to route it, a loopback source does not leave the node. Upstream switches that check off

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // sbr: source based routing inside a container with several networks. Packets from an address of
-// this attachment are routed by a table of its own, so that answers leave the way the question came.
+// this attachment are routed by a table of its own, so that answers leave the way the question
+// came.
 #include <fcntl.h>
-#include <sys/file.h>
-
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
+#include <sys/file.h>
 
 #include <algorithm>
 #include <memory>

@@ -2,15 +2,16 @@
 #include "cni-plugins/meta/shaper.h"
 
 #include <arpa/inet.h>
-#include <net/ethernet.h>
-
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/tc_act/tc_mirred.h>
+#include <net/ethernet.h>
 
 #include <algorithm>
 #include <cstring>
+
+#include "cni-plugins/lib/undo.h"
 
 namespace keelson::cni {
 
@@ -114,12 +115,11 @@ Status AddNetworkFilter(Rtnl& rtnl, int link, const Cidr& network, Remote remote
   Message m = TcMessage(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, link, 0, kRoot);
   // One priority for each protocol: a chain of filters holds only one.
   const uint32_t protocol = htons(v4 ? ETHERTYPE_IP : ETHERTYPE_IPV6);
-  static_cast<tcmsg*>(nlmsg_data(nlmsg_hdr(m.raw())))->tcm_info =
-      (v4 ? 1u : 2u) << 16 | protocol;
+  static_cast<tcmsg*>(nlmsg_data(nlmsg_hdr(m.raw())))->tcm_info = (v4 ? 1u : 2u) << 16 | protocol;
   m.Text(TCA_KIND, "u32");
   m.Nest(TCA_OPTIONS, [&] {
-    const int first = v4 ? (remote == Remote::kSource ? 12 : 16)
-                         : (remote == Remote::kSource ? 8 : 24);
+    const int first =
+        v4 ? (remote == Remote::kSource ? 12 : 16) : (remote == Remote::kSource ? 8 : 24);
     const Ip base = network.Network();
     std::vector<tc_u32_key> keys(v4 ? 1 : 4);
     for (int i = 0; i < static_cast<int>(keys.size()); ++i) {
@@ -132,6 +132,13 @@ Status AddNetworkFilter(Rtnl& rtnl, int link, const Cidr& network, Remote remote
     PutSelector(keys, &m);
   });
   return rtnl.netlink().Do(m, "add filter for " + network.ToString());
+}
+
+Status DeleteQdisc(Rtnl& rtnl, int link, uint32_t handle, uint32_t parent) {
+  Message m = TcMessage(RTM_DELQDISC, 0, link, handle, parent);
+  const Status s = rtnl.netlink().Do(m, "delete qdisc");
+  const int e = s.sys_errno();
+  return e == ENOENT || e == EINVAL || e == ENODEV ? Status() : s;  // those: not there
 }
 
 struct Qdisc {
@@ -150,7 +157,8 @@ Or<std::vector<Qdisc>> List(Rtnl& rtnl, int type, int link, uint32_t parent = 0)
         const auto* const t = static_cast<const tcmsg*>(nlmsg_data(h));
         if (t->tcm_ifindex != link) return;  // the kernel dumps all devices' qdiscs
         Qdisc q{"", t->tcm_handle, t->tcm_parent, ""};
-        if (const nlattr* a = nlmsg_find_attr(h, sizeof(tcmsg), TCA_KIND)) q.kind = nla_get_string(a);
+        if (const nlattr* a = nlmsg_find_attr(h, sizeof(tcmsg), TCA_KIND))
+          q.kind = nla_get_string(a);
         if (const nlattr* a = nlmsg_find_attr(h, sizeof(tcmsg), TCA_OPTIONS)) {
           q.options.assign(static_cast<const char*>(nla_data(a)), static_cast<size_t>(nla_len(a)));
         }
@@ -205,7 +213,8 @@ ShaperNumbers NumbersFor(const Rate& rate) {
   ShaperNumbers n{};
   n.bytes_per_second = std::max<uint64_t>(rate.bits_per_second / 8, 1);
   n.burst_bytes = Cap32(rate.burst_bits / 8);
-  const double seconds = static_cast<double>(n.burst_bytes) / static_cast<double>(n.bytes_per_second);
+  const double seconds =
+      static_cast<double>(n.burst_bytes) / static_cast<double>(n.bytes_per_second);
   n.burst_ticks = static_cast<uint32_t>(std::min(seconds * 1e9 / 64, 4294967295.0));
   n.queue_bytes = Cap32(n.bytes_per_second * kLatencyMs / 1000 + n.burst_bytes);
   return n;
@@ -216,11 +225,16 @@ Status Shape(Rtnl& rtnl, int link, const Rate& rate, const ShapedNetworks& netwo
   const ShaperNumbers n = NumbersFor(rate);
   if (networks.all()) return AddTbf(rtnl, link, n);
   CNI_TRY(AddHtb(rtnl, link, /*limited_by_default=*/networks.only.empty()));
+  Undo undo;
+  undo.Push("remove htb", [&] { return Unshape(rtnl, link); });
   CNI_TRY(AddLimitedClass(rtnl, link, n));
   for (const Cidr& c : networks.only) CNI_TRY(AddNetworkFilter(rtnl, link, c, remote, kLimited));
   for (const Cidr& c : networks.except) CNI_TRY(AddNetworkFilter(rtnl, link, c, remote, kRoot));
+  undo.Keep();
   return {};
 }
+
+Status Unshape(Rtnl& rtnl, int link) { return DeleteQdisc(rtnl, link, kRoot, TC_H_ROOT); }
 
 Status CheckShape(Rtnl& rtnl, int link, const Rate& rate, const ShapedNetworks& networks) {
   const ShaperNumbers n = NumbersFor(rate);
@@ -246,6 +260,8 @@ Status RedirectIngress(Rtnl& rtnl, int link, int target) {
   Message q = TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, link, kIngress, TC_H_INGRESS);
   q.Text(TCA_KIND, "ingress");
   CNI_TRY(rtnl.netlink().Do(q, "add ingress qdisc"));
+  Undo undo;
+  undo.Push("remove ingress qdisc", [&] { return EndRedirect(rtnl, link); });
   Message f = TcMessage(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, link, 0, kIngress);
   static_cast<tcmsg*>(nlmsg_data(nlmsg_hdr(f.raw())))->tcm_info = 1u << 16 | htons(ETH_P_ALL);
   f.Text(TCA_KIND, "u32");
@@ -265,7 +281,9 @@ Status RedirectIngress(Rtnl& rtnl, int link, int target) {
       });
     });
   });
-  return rtnl.netlink().Do(f, "add redirecting filter");
+  CNI_TRY(rtnl.netlink().Do(f, "add redirecting filter"));
+  undo.Keep();
+  return {};
 }
 
 Status CheckRedirect(Rtnl& rtnl, int link, int target) {
@@ -276,8 +294,7 @@ Status CheckRedirect(Rtnl& rtnl, int link, int target) {
     };
     const nlattr* const actions = nla_find(reinterpret_cast<const nlattr*>(f.options.data()),
                                            static_cast<int>(f.options.size()), TCA_U32_ACT);
-    const nlattr* const parms =
-        find(find(find(actions, 1), TCA_ACT_OPTIONS), TCA_MIRRED_PARMS);
+    const nlattr* const parms = find(find(find(actions, 1), TCA_ACT_OPTIONS), TCA_MIRRED_PARMS);
     if (!parms || static_cast<size_t>(nla_len(parms)) < sizeof(tc_mirred)) continue;
     tc_mirred mirred;
     std::memcpy(&mirred, nla_data(parms), sizeof mirred);
@@ -286,14 +303,6 @@ Status CheckRedirect(Rtnl& rtnl, int link, int target) {
   return Status::Internal("bandwidth: incoming traffic is not redirected to the ifb device");
 }
 
-Status Unshape(Rtnl& rtnl, int link) {
-  for (const auto& [handle, parent] : {std::pair{kRoot, TC_H_ROOT}, {kIngress, TC_H_INGRESS}}) {
-    Message m = TcMessage(RTM_DELQDISC, 0, link, handle, parent);
-    const Status s = rtnl.netlink().Do(m, "delete qdisc");
-    const int e = s.sys_errno();
-    if (e != 0 && e != ENOENT && e != EINVAL && e != ENODEV) return s;  // those: not there
-  }
-  return {};
-}
+Status EndRedirect(Rtnl& rtnl, int link) { return DeleteQdisc(rtnl, link, kIngress, TC_H_INGRESS); }
 
 }  // namespace keelson::cni

@@ -39,15 +39,20 @@ struct ShapedNetworks {
 enum class Remote { kSource, kDestination };
 
 // Limits what leaves through `link`: a token bucket at the root; with networks to tell apart, a
-// hierarchical one whose unlimited packets pass directly.
+// hierarchical one whose unlimited packets pass directly. On failure nothing has changed; EEXIST:
+// there is a root qdisc already.
 Status Shape(Rtnl& rtnl, int link, const Rate& rate, const ShapedNetworks& networks, Remote remote);
 // OK if `link` has what Shape would make.
 Status CheckShape(Rtnl& rtnl, int link, const Rate& rate, const ShapedNetworks& networks);
 
-// Everything that comes in through `link` leaves through `target` first.
+// Removes what Shape added. OK if nothing is there.
+Status Unshape(Rtnl& rtnl, int link);
+
+// Everything that comes in through `link` leaves through `target` first. On failure nothing has
+// changed.
 Status RedirectIngress(Rtnl& rtnl, int link, int target);
 Status CheckRedirect(Rtnl& rtnl, int link, int target);
-// Removes what Shape and RedirectIngress added to `link`. OK if nothing is there.
-Status Unshape(Rtnl& rtnl, int link);
+// Removes what RedirectIngress added. OK if nothing is there.
+Status EndRedirect(Rtnl& rtnl, int link);
 
 }  // namespace keelson::cni

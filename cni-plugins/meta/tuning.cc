@@ -22,8 +22,8 @@ constexpr const char* kDefaultDataDir = "/run/cni/tuning";
 constexpr const char* kAllowList = "/etc/cni/tuning/allowlist.conf";
 
 struct Sysctl {
-  std::string key;    // as configured, for messages
-  std::string path;   // below /proc/sys
+  std::string key;   // as configured, for messages
+  std::string path;  // below /proc/sys
   std::string value;
 };
 
@@ -254,9 +254,8 @@ Status ApplySysctls(const Config& conf, Undo* undo) {
     const Or<std::string> before = ReadSysctl(s.path);  // some can only be written
     CNI_TRY(WriteSysctl(s.path, s.value).Within("sysctl " + s.key));
     if (before.ok()) {
-      undo->Push("sysctl " + s.key, [path = s.path, value = *before] {
-        return WriteSysctl(path, value);
-      });
+      undo->Push("sysctl " + s.key,
+                 [path = s.path, value = *before] { return WriteSysctl(path, value); });
     }
   }
   return {};
@@ -374,9 +373,8 @@ Status Tuning::Gc(const Request& request, const std::vector<Attachment>& valid) 
   CNI_LET(const std::vector<std::string> names, ListDir(conf.data_dir));
   for (const std::string& name : names) {
     if (!name.ends_with(".json")) continue;
-    const bool attached = std::ranges::any_of(valid, [&](const Attachment& a) {
-      return name == BackupName(a.container_id, a.ifname);
-    });
+    const bool attached = std::ranges::any_of(
+        valid, [&](const Attachment& a) { return name == BackupName(a.container_id, a.ifname); });
     if (attached) continue;
     const auto text = ReadBackup(dir->get(), name);
     if (!text.ok() || !*text) continue;

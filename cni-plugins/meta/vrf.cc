@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // vrf: puts the container's device into a virtual routing and forwarding domain inside its
 // namespace. All state is in the namespace and dies with it, so there is nothing for GC.
-#include <net/if.h>
-
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 
 #include <algorithm>
 #include <memory>

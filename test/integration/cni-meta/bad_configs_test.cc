@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A refused configuration leaves nothing behind: no rule, no device, no file.
 
-#include "test/unit/cni-plugins/ipam_and_meta_bad_configs.h"
-
 #include <filesystem>
 
 #include "test/integration/cni-meta/meta_harness.h"
+#include "test/unit/cni-plugins/ipam_and_meta_bad_configs.h"
 
 namespace keelson::cni::testing {
 namespace {
@@ -13,6 +12,7 @@ namespace {
 class BadIpamAndMeta : public MetaTest {};
 
 TEST_F(BadIpamAndMeta, LeaveNoState) {
+  NEEDS_TOOLS();
   Container& c = AddContainer("c");
   const std::vector<std::string> links = HostLinks();
   const bool had_leases = std::filesystem::exists("/var/lib/cni/networks/klbad");
@@ -36,11 +36,16 @@ TEST_F(BadIpamAndMeta, LeaveNoState) {
 
 // Without prevResult a chained plugin has nothing to work on, and says so.
 TEST_F(BadIpamAndMeta, ChainedPluginsNeedAPreviousResult) {
+  NEEDS_TOOLS();
   Container& c = AddContainer("c");
   const std::string limits = R"("ingressRate":1000,"ingressBurst":1000)";
   const std::pair<std::string, std::string> plugins[] = {
-      {"portmap", R"("runtimeConfig":{"portMappings":[{"hostPort":1,"containerPort":1,"protocol":"tcp"}]})"},
-      {"bandwidth", limits}, {"firewall", ""}, {"tuning", R"("mtu":1400)"}, {"sbr", ""},
+      {"portmap",
+       R"("runtimeConfig":{"portMappings":[{"hostPort":1,"containerPort":1,"protocol":"tcp"}]})"},
+      {"bandwidth", limits},
+      {"firewall", ""},
+      {"tuning", R"("mtu":1400)"},
+      {"sbr", ""},
       {"vrf", R"("vrfname":"blue")"}};
   for (const auto& [plugin, more] : plugins) {
     const Outcome o = Do("ADD", Conf(plugin, more), c);
@@ -54,12 +59,17 @@ TEST_F(BadIpamAndMeta, AMissingNamespaceIsAnErrorForAddAndFineForDel) {
   const Pod pod = AddPod("p");
   pod.container->Vanish();
   const std::pair<std::string, std::string> plugins[] = {
-      {"portmap", R"("runtimeConfig":{"portMappings":[{"hostPort":1,"containerPort":1,"protocol":"tcp"}]})"},
-      {"bandwidth", R"("egressRate":1000,"egressBurst":1000)"}, {"firewall", ""},
-      {"tuning", R"("mtu":1400)"}, {"sbr", ""}, {"vrf", R"("vrfname":"blue")"}};
+      {"portmap",
+       R"("runtimeConfig":{"portMappings":[{"hostPort":1,"containerPort":1,"protocol":"tcp"}]})"},
+      {"bandwidth", R"("egressRate":1000,"egressBurst":1000)"},
+      {"firewall", ""},
+      {"tuning", R"("mtu":1400)"},
+      {"sbr", ""},
+      {"vrf", R"("vrfname":"blue")"}};
   for (const auto& [plugin, more] : plugins) {
     EXPECT_EQ(Do("DEL", Conf(plugin, more), *pod.container).exit_code, 0) << plugin;
-    EXPECT_EQ(Do("DEL", WithPrev(Conf(plugin, more), pod.result), *pod.container).exit_code, 0) << plugin;
+    EXPECT_EQ(Do("DEL", WithPrev(Conf(plugin, more), pod.result), *pod.container).exit_code, 0)
+        << plugin;
   }
   for (const char* plugin : {"bandwidth", "tuning", "sbr", "vrf"}) {
     const std::string more = plugin == std::string("vrf") ? R"("vrfname":"blue")"

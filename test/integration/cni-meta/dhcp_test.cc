@@ -49,7 +49,8 @@ class DhcpServer {
     socklen_t size = sizeof from_;
     const ssize_t n =
         ::recvfrom(fd_.get(), buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from_), &size);
-    std::optional<Packet> packet = dhcp::Decode({buffer, static_cast<size_t>(std::max<ssize_t>(n, 0))});
+    std::optional<Packet> packet =
+        dhcp::Decode({buffer, static_cast<size_t>(std::max<ssize_t>(n, 0))});
     EXPECT_TRUE(packet && packet->type() == type) << "another message came";
     return packet;
   }
@@ -60,8 +61,10 @@ class DhcpServer {
     p.xid = to.xid;
     p.mac = to.mac;
     if (type != MessageType::kNak) p.yours = *Ip::Parse("10.55.0.42");
-    p.options = {{dhcp::kServerId, Raw("10.55.0.1")},   {dhcp::kSubnetMask, Raw("255.255.255.0")},
-                 {dhcp::kRouters, Raw("10.55.0.1")},    {dhcp::kLeaseTime, Number(3600)}};
+    p.options = {{dhcp::kServerId, Raw("10.55.0.1")},
+                 {dhcp::kSubnetMask, Raw("255.255.255.0")},
+                 {dhcp::kRouters, Raw("10.55.0.1")},
+                 {dhcp::kLeaseTime, Number(3600)}};
     p.options.merge(options);
     for (const auto& [code, value] : options) p.options[code] = value;
     p.options[dhcp::kMessageType] = std::string(1, static_cast<char>(type));
@@ -168,7 +171,8 @@ class Dhcp : public MetaTest {
 
   std::string Net(const std::string& more = "") const {
     return R"({"cniVersion":"1.0.0","name":"klnet","type":"bridge","bridge":"klbr0","ipam":)"
-           R"({"type":"dhcp","daemonSocketPath":")" + Socket() + "\"" + more + "}}";
+           R"({"type":"dhcp","daemonSocketPath":")" +
+           Socket() + "\"" + more + "}}";
   }
 
   Running Start(const std::string& command, const std::string& conf, const Container& c) {
@@ -198,7 +202,8 @@ class Dhcp : public MetaTest {
 TEST_F(Dhcp, AContainerGetsWhatTheServerGives) {
   StartDaemon();
   Container& c = AddContainer("pod");
-  const Result r = AddWithLease(c, {{dhcp::kClasslessRoutes, std::string("\x10\x0a\x01\x0a\x37\0\x09", 7)}});
+  const Result r =
+      AddWithLease(c, {{dhcp::kClasslessRoutes, std::string("\x10\x0a\x01\x0a\x37\0\x09", 7)}});
   ASSERT_EQ(r.ips.size(), 1u);
   EXPECT_EQ(r.ips[0].address.ToString(), "10.55.0.42/24");
   EXPECT_EQ(r.ips[0].gateway->ToString(), "10.55.0.1");
@@ -245,9 +250,10 @@ TEST_F(Dhcp, ARefusedRenewalTakesTheInterfaceDown) {
   const auto renewal = server_->Expect(MessageType::kRequest);
   ASSERT_TRUE(renewal);
   server_->Reply(*renewal, MessageType::kNak);
-  EXPECT_TRUE(watch.netlink().WaitFor(3000, "link down", [&](nlmsghdr*) {
-    return !c.rtnl().ByName("eth0")->up();
-  }).ok());
+  EXPECT_TRUE(
+      watch.netlink()
+          .WaitFor(3000, "link down", [&](nlmsghdr*) { return !c.rtnl().ByName("eth0")->up(); })
+          .ok());
   EXPECT_NE(Do("CHECK", WithPrev(Net(), r), c).exit_code, 0);
 }
 
@@ -278,9 +284,10 @@ TEST_F(Dhcp, TheDaemonDoesNotKeepADeadNamespaceAlive) {
   ASSERT_TRUE(watch.netlink().Join(1).ok());
   c.Vanish();
   // The kernel takes the veth with the namespace, if nobody holds that.
-  EXPECT_TRUE(watch.netlink().WaitFor(3000, "veth gone", [&](nlmsghdr*) {
-    return HostLinks().size() < before.size();
-  }).ok());
+  EXPECT_TRUE(
+      watch.netlink()
+          .WaitFor(3000, "veth gone", [&](nlmsghdr*) { return HostLinks().size() < before.size(); })
+          .ok());
   EXPECT_EQ(Do("DEL", Net(), c).exit_code, 0);
 }
 
@@ -291,8 +298,8 @@ TEST_F(Dhcp, GcReleasesLeasesOfContainersNotListed) {
   Call call;
   call.plugin = "dhcp";
   call.command = "GC";
-  call.conf = WithMember(WithMember(Net(), "cniVersion", Json("1.1.0")), "cni.dev/valid-attachments",
-                         Json::Array());
+  call.conf = WithMember(WithMember(Net(), "cniVersion", Json("1.1.0")),
+                         "cni.dev/valid-attachments", Json::Array());
   EXPECT_EQ(Running(call).Wait().exit_code, 0);
   EXPECT_TRUE(server_->Expect(MessageType::kRelease));
 }

@@ -36,7 +36,8 @@ class HostLocalFiles : public MetaTest {
     return Running(call).Wait();
   }
   std::string ConfFor(const std::string& ranges, const std::string& more = "") const {
-    const std::string version = more.find("valid-attachments") == std::string::npos ? "1.0.0" : "1.1.0";
+    const std::string version =
+        more.find("valid-attachments") == std::string::npos ? "1.0.0" : "1.1.0";
     return R"({"cniVersion":")" + version + R"(","name":"klnet","type":"bridge",)" + more +
            (more.empty() ? "" : ",") + R"("ipam":{"type":"host-local","dataDir":")" + dir() +
            R"(/leases",)" + ranges + "}}";
@@ -86,7 +87,7 @@ TEST_F(HostLocalFiles, TheGoPluginTakesOverAndBack) {
   EXPECT_EQ(Content("10.90.0.3"), "theirs\r\neth0");
   EXPECT_EQ(Ipam("CHECK", "theirs").exit_code, 0);
   EXPECT_EQ(Ipam("CHECK", "ours", /*go=*/true).exit_code, 0);
-  EXPECT_NE(Ipam("ADD", "theirs").exit_code, 0);          // both refuse a second address
+  EXPECT_NE(Ipam("ADD", "theirs").exit_code, 0);  // both refuse a second address
   EXPECT_NE(Ipam("ADD", "ours", /*go=*/true).exit_code, 0);
   EXPECT_EQ(Ipam("DEL", "ours", /*go=*/true).exit_code, 0);
   EXPECT_EQ(Ipam("DEL", "theirs").exit_code, 0);
@@ -126,11 +127,14 @@ TEST_F(HostLocalFiles, ResultsAreTheGoPluginsByteForByteOnceParsed) {
   if (!HasGoPlugin("host-local")) GTEST_SKIP() << "no Go host-local in " << kGoPlugins;
   std::ofstream(dir() + "/resolv.conf")
       << "# comment\nnameserver 1.2.3.4\n; more\nsearch a.b c.d\noptions ndots:2\ndomain x.y\n";
-  const std::string routes = R"(,"routes":[{"dst":"0.0.0.0/0"},{"dst":"10.1.0.0/16","gw":"10.90.0.9"}])";
+  const std::string routes =
+      R"(,"routes":[{"dst":"0.0.0.0/0"},{"dst":"10.1.0.0/16","gw":"10.90.0.9"}])";
   const std::string cases[] = {
       kRange,
-      R"("subnet":"10.90.1.0/24","rangeStart":"10.90.1.100","rangeEnd":"10.90.1.101","gateway":"10.90.1.254")" + routes,
-      R"("ranges":[[{"subnet":"10.91.0.0/24"},{"subnet":"10.92.0.0/24"}],[{"subnet":"fd00:1::/64"}]])" + routes,
+      R"("subnet":"10.90.1.0/24","rangeStart":"10.90.1.100","rangeEnd":"10.90.1.101","gateway":"10.90.1.254")" +
+          routes,
+      R"("ranges":[[{"subnet":"10.91.0.0/24"},{"subnet":"10.92.0.0/24"}],[{"subnet":"fd00:1::/64"}]])" +
+          routes,
       std::string(R"("subnet":"10.90.3.0/30","resolvConf":")") + dir() + R"(/resolv.conf")",
   };
   for (const std::string& ranges : cases) {
@@ -168,7 +172,8 @@ TEST_F(HostLocalFiles, AnOldFileWithoutAnInterfaceIsALease) {
 }
 
 TEST_F(HostLocalFiles, LeasesFromBeforeARebootAreReclaimed) {
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(Ipam("ADD", "c" + std::to_string(i), false, kTiny).exit_code, 0);
+  for (int i = 0; i < 5; ++i)
+    EXPECT_EQ(Ipam("ADD", "c" + std::to_string(i), false, kTiny).exit_code, 0);
   EXPECT_EQ(Ipam("ADD", "full", false, kTiny).code(), 11);
   // The power is cut; nobody sends DEL.
   std::string boot = Content("keelson_boot");
@@ -179,7 +184,8 @@ TEST_F(HostLocalFiles, LeasesFromBeforeARebootAreReclaimed) {
 }
 
 TEST_F(HostLocalFiles, WithinABootNothingIsReclaimed) {
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(Ipam("ADD", "c" + std::to_string(i), false, kTiny).exit_code, 0);
+  for (int i = 0; i < 5; ++i)
+    EXPECT_EQ(Ipam("ADD", "c" + std::to_string(i), false, kTiny).exit_code, 0);
   EXPECT_EQ(Leased().size(), 5u);
   EXPECT_EQ(Ipam("ADD", "more", false, kTiny).code(), 11);
   EXPECT_EQ(Ipam("STATUS", "", false, kTiny, R"("cni.dev/valid-attachments":[])").code(), 50);
@@ -190,9 +196,8 @@ TEST_F(HostLocalFiles, WithinABootNothingIsReclaimed) {
 TEST_F(HostLocalFiles, GcFreesLeasesOfContainersThatAreGone) {
   for (const char* id : {"a", "b", "c"}) EXPECT_EQ(Ipam("ADD", id).exit_code, 0);
   Write("10.90.0.9", "old");
-  const std::string valid =
-      R"("cni.dev/valid-attachments":[{"containerID":"b","ifname":"eth0"},)"
-      R"({"containerID":"c","ifname":"eth1"}])";
+  const std::string valid = R"("cni.dev/valid-attachments":[{"containerID":"b","ifname":"eth0"},)"
+                            R"({"containerID":"c","ifname":"eth1"}])";
   EXPECT_EQ(Ipam("GC", "", false, kRange, valid).exit_code, 0);
   EXPECT_EQ(Leased(), std::set<std::string>{"10.90.0.3"});
 }
@@ -208,11 +213,14 @@ TEST_F(HostLocalFiles, RequestedAddressesAreGivenOrRefused) {
   EXPECT_EQ(AddressIn(Ipam("ADD", "one")), "10.90.0.77/24");
   EXPECT_EQ(Ipam("ADD", "two").exit_code, 1);  // taken
   args_ = "";
-  EXPECT_EQ(AddressIn(Ipam("ADD", "two", false, kRange, R"("runtimeConfig":{"ips":["10.90.0.78/24"]})")),
-            "10.90.0.78/24");
-  EXPECT_EQ(AddressIn(Ipam("ADD", "three", false, kRange, R"("args":{"cni":{"ips":["10.90.0.79"]}})")),
-            "10.90.0.79/24");
-  const Outcome outside = Ipam("ADD", "four", false, kRange, R"("runtimeConfig":{"ips":["10.99.0.1"]})");
+  EXPECT_EQ(
+      AddressIn(Ipam("ADD", "two", false, kRange, R"("runtimeConfig":{"ips":["10.90.0.78/24"]})")),
+      "10.90.0.78/24");
+  EXPECT_EQ(
+      AddressIn(Ipam("ADD", "three", false, kRange, R"("args":{"cni":{"ips":["10.90.0.79"]}})")),
+      "10.90.0.79/24");
+  const Outcome outside =
+      Ipam("ADD", "four", false, kRange, R"("runtimeConfig":{"ips":["10.99.0.1"]})");
   EXPECT_NE(outside.msg().find("10.99.0.1"), std::string::npos) << outside.msg();
   EXPECT_EQ(Leased().size(), 3u);  // the refused one gave back what it had
   args_ = "COLOUR=red";

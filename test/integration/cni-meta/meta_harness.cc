@@ -2,14 +2,17 @@
 #include "test/integration/cni-meta/meta_harness.h"
 
 #include <arpa/inet.h>
+#include <linux/if_addr.h>
+#include <linux/netfilter.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdio>
 #include <cstring>
 
-#include <linux/if_addr.h>
+#include "cni-plugins/lib/nft.h"
 
 namespace keelson::cni::testing {
 
@@ -29,8 +32,7 @@ std::string MetaTest::Conf(const std::string& type, const std::string& more,
 
 std::string MetaTest::Net(const std::string& more) const {
   return R"({"cniVersion":"1.0.0","name":"klnet","type":"bridge","bridge":"klbr0","isGateway":true)" +
-         (more.empty() ? "" : "," + more) +
-         R"(,"ipam":{"type":"host-local","dataDir":")" + dir() +
+         (more.empty() ? "" : "," + more) + R"(,"ipam":{"type":"host-local","dataDir":")" + dir() +
          R"(/leases","ranges":[[{"subnet":"10.88.0.0/24"}],[{"subnet":"fd88::/64"}]],)" +
          R"("routes":[{"dst":"0.0.0.0/0"},{"dst":"::/0"}]}})";
 }
@@ -70,18 +72,28 @@ std::string MetaTest::Output(const std::string& command) {
   FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
   std::string text;
   std::array<char, 4096> buffer;
-  while (const size_t n = ::fread(buffer.data(), 1, buffer.size(), pipe)) text.append(buffer.data(), n);
+  while (const size_t n = ::fread(buffer.data(), 1, buffer.size(), pipe))
+    text.append(buffer.data(), n);
   ::pclose(pipe);
   return text;
 }
 
 std::string MetaTest::Ruleset() { return Output("/usr/sbin/nft list ruleset"); }
 
+bool MetaTest::HasTools() {
+  return ::access("/usr/sbin/nft", X_OK) == 0 && ::access("/usr/sbin/ip", X_OK) == 0 &&
+         ::access("/usr/sbin/tc", X_OK) == 0;
+}
+
 int MetaTest::ElementsOf(const std::string& id) {
-  const std::string rules = Ruleset();
+  nft::Nft nft = std::move(*nft::Nft::Open());
   int count = 0;
-  for (size_t at = 0; (at = rules.find("comment \"" + id + " ", at)) != std::string::npos; ++at) {
-    ++count;
+  for (const char* table : {"keelson_hostport", "keelson_masquerade", "keelson_firewall"}) {
+    for (const std::string& set : *nft.Sets(NFPROTO_INET, table)) {
+      for (const nft::Element& e : *nft.List(NFPROTO_INET, table, set)) {
+        count += nft::FindUser(e.user, nft::kComment).value_or("").starts_with(id + " ");
+      }
+    }
   }
   return count;
 }
@@ -222,7 +234,8 @@ double Throughput(const NetNs* from, const NetNs* to, const std::string& address
       if (!start && seen >= skip) start = Clock::now();
     }
   }
-  return static_cast<double>(counted) / std::chrono::duration<double>(Clock::now() - *start).count();
+  return static_cast<double>(counted) /
+         std::chrono::duration<double>(Clock::now() - *start).count();
 }
 
 }  // namespace keelson::cni::testing

@@ -35,10 +35,12 @@ class MetaTest : public CniTest {
   Result Chain(const std::string& command, const std::string& conf, const Pod& pod);
   // 192.0.2.2 and 2001:db8::2, a namespace that the host reaches at .1 and ::1.
   Container& AddWorld();
-  // Lines of `nft list ruleset`, which also shows that nft can read what we write.
+  // `nft list ruleset`, which also shows that nft can read what we write.
   static std::string Ruleset();
+  // Whether nft, ip and tc are here, with which some tests look or interfere. A guest has none.
+  static bool HasTools();
   static std::string Output(const std::string& command);
-  // How many elements of `table` belong to `id`.
+  // How many elements of our tables have a comment that begins with `id`.
   static int ElementsOf(const std::string& id);
 };
 
@@ -57,5 +59,8 @@ bool Receives(const Fd& fd, Patience patience);
 // `skip` bytes on (the burst) until `seconds` have passed.
 double Throughput(const NetNs* from, const NetNs* to, const std::string& address, size_t skip,
                   double seconds);
+
+#define NEEDS_TOOLS() \
+  if (!HasTools()) GTEST_SKIP() << "nft, ip or tc is not installed"
 
 }  // namespace keelson::cni::testing

@@ -23,11 +23,11 @@ class Bandwidth : public MetaTest {
   static constexpr size_t kBurst = 20000;  // bytes
   static std::string Limits(const std::string& more = "") {
     return Conf("bandwidth", more + R"("runtimeConfig":{"bandwidth":{)"
-                R"("ingressRate":16000000,"ingressBurst":160000,)"
-                R"("egressRate":16000000,"egressBurst":160000}})");
+                                    R"("ingressRate":16000000,"ingressBurst":160000,)"
+                                    R"("egressRate":16000000,"egressBurst":160000}})");
   }
-  // A sender that does not get the processor leaves rate unused, so up to three tries; no try may be
-  // too fast.
+  // A sender that does not get the processor leaves rate unused, so up to three tries; no try may
+  // be too fast.
   static void ExpectRate(const NetNs* from, const NetNs* to, const std::string& address) {
     double part = 0;
     for (int i = 0; i < 3 && part < 0.9; ++i) {
@@ -80,7 +80,8 @@ TEST_F(Bandwidth, DelAndGcRemoveTheIfb) {
   EXPECT_TRUE(HasIfb());
   const auto gc = [&](const std::string& valid) {
     return Do("GC", Conf("bandwidth", R"("cni.dev/valid-attachments":[)" + valid + "]", "1.1.0"),
-              *pod.container).exit_code;
+              *pod.container)
+        .exit_code;
   };
   EXPECT_EQ(gc(R"({"containerID":"slow","ifname":"eth0"})"), 0);
   EXPECT_TRUE(HasIfb());
@@ -90,13 +91,31 @@ TEST_F(Bandwidth, DelAndGcRemoveTheIfb) {
   EXPECT_EQ(Do("DEL", Conf("bandwidth"), *pod.container).exit_code, 0);
 }
 
-TEST_F(Bandwidth, AFailedAddLeavesNothing) {
+TEST_F(Bandwidth, AFailedAddLeavesThingsAsTheyWere) {
+  NEEDS_TOOLS();
   const Pod pod = AddPod("slow");
+  const std::string bare = Output("tc qdisc show; tc filter show dev klbr0");
+  // The ifb's name is taken, which shows after the veth has been shaped.
   Chain("ADD", Limits(), pod);
+  const std::string ifb = Output("ip -o link show type ifb");
+  Chain("DEL", Limits(), pod);
+  const std::string veth = pod.result.interfaces.at(1).name;
+  Output("tc qdisc del dev " + veth + " root; tc qdisc del dev " + veth + " ingress");
+  ASSERT_EQ(Output("tc qdisc show; tc filter show dev klbr0"), bare);
+  const size_t at = ifb.find("bwp");
+  ASSERT_EQ(Output("ip link add " + ifb.substr(at, 15) + " type dummy 2>/dev/null || ip link add " +
+                   ifb.substr(at, 15) + " type veth peer name klpeer"),
+            "");
   const std::string before = Output("tc qdisc show");
   EXPECT_EQ(Do("ADD", WithPrev(Limits(), pod.result), *pod.container).exit_code, 1);
-  EXPECT_EQ(Do("DEL", WithPrev(Limits(), pod.result), *pod.container).exit_code, 0);
-  EXPECT_FALSE(HasIfb());
+  EXPECT_EQ(Output("tc qdisc show"), before);
+}
+
+TEST_F(Bandwidth, ASecondAddFailsAndTheFirstGoesOn) {
+  const Pod pod = AddPod("slow");
+  Chain("ADD", Limits(), pod);
+  EXPECT_EQ(Do("ADD", WithPrev(Limits(), pod.result), *pod.container).exit_code, 1);
+  Chain("CHECK", Limits(), pod);
 }
 
 TEST_F(Bandwidth, UsesTheDeviceNameOfTheGoPlugin) {
@@ -124,10 +143,11 @@ class Firewall : public MetaTest {
   // A pod on a second bridge of the policy.
   Pod AddPodOn(const std::string& bridge, const std::string& subnet, const std::string& id) {
     Pod pod{&AddContainer(id), {}};
-    pod.result = Ok("ADD",
-                    R"({"cniVersion":"1.0.0","name":")" + bridge + R"(","type":"bridge","bridge":")" +
-                        bridge + R"(","isDefaultGateway":true,"ipam":)" + HostLocal(subnet) + "}",
-                    *pod.container);
+    pod.result =
+        Ok("ADD",
+           R"({"cniVersion":"1.0.0","name":")" + bridge + R"(","type":"bridge","bridge":")" +
+               bridge + R"(","isDefaultGateway":true,"ipam":)" + HostLocal(subnet) + "}",
+           *pod.container);
     return pod;
   }
 };
@@ -159,6 +179,7 @@ TEST_F(Firewall, IsolatesContainersOfOneBridge) {
 }
 
 TEST_F(Firewall, TheAdminChainGoesFirst) {
+  NEEDS_TOOLS();
   const Pod a = AddPodOn("klbra", "10.66.0.0/24", "a");
   const Pod b = AddPodOn("klbrb", "10.67.0.0/24", "b");
   const std::string conf = Conf("firewall", R"("iptablesAdminChainName":"KL-ADMIN")");
@@ -168,11 +189,13 @@ TEST_F(Firewall, TheAdminChainGoesFirst) {
   EXPECT_FALSE(Reaches(a, b, kNever));
   Chain("CHECK", conf, a);
   ASSERT_EQ(Output("nft flush chain inet keelson_firewall KL-ADMIN; "
-                   "nft add rule inet keelson_firewall CNI-ADMIN tcp dport 80 drop"), "");
+                   "nft add rule inet keelson_firewall CNI-ADMIN tcp dport 80 drop"),
+            "");
   EXPECT_FALSE(Reaches(a, b, kNever));
 }
 
 TEST_F(Firewall, ElementsComeAndGoWithTheContainer) {
+  NEEDS_TOOLS();
   const Pod pod = AddPod("p");
   const std::string conf = Conf("firewall");
   Chain("ADD", conf, pod);
@@ -182,16 +205,19 @@ TEST_F(Firewall, ElementsComeAndGoWithTheContainer) {
   EXPECT_EQ(ElementsOf("p"), 0);
   EXPECT_EQ(Do("CHECK", WithPrev(conf, pod.result), *pod.container).code(), 999);
   Chain("ADD", conf, pod);
-  EXPECT_EQ(Do("GC", Conf("firewall", R"("cni.dev/valid-attachments":[])", "1.1.0"),
-               *pod.container).exit_code, 0);
+  EXPECT_EQ(Do("GC", Conf("firewall", R"("cni.dev/valid-attachments":[])", "1.1.0"), *pod.container)
+                .exit_code,
+            0);
   EXPECT_EQ(ElementsOf("p"), 0);
 }
 
 TEST_F(Firewall, SaysWhoElseDropsForwardedPackets) {
+  NEEDS_TOOLS();
   const Pod pod = AddPod("p");
   Chain("ADD", Conf("firewall"), pod);
   ASSERT_EQ(Output("nft add table ip filter; nft add chain ip filter FORWARD "
-                   "'{ type filter hook forward priority 0; policy drop; }'"), "");
+                   "'{ type filter hook forward priority 0; policy drop; }'"),
+            "");
   const Outcome o = Do("CHECK", WithPrev(Conf("firewall"), pod.result), *pod.container);
   EXPECT_EQ(o.exit_code, 0);
   EXPECT_NE(o.err.find("ip filter FORWARD drops"), std::string::npos) << o.err;
@@ -214,9 +240,9 @@ class Tuning : public MetaTest {
 TEST_F(Tuning, SetsAndDelRestores) {
   const Pod pod = AddPod("p");
   const Link before = Device(pod);
-  const std::string conf = Tuned(
-      R"("sysctl":{"net.core.somaxconn":"500","net.ipv4.conf.IFNAME.arp_filter":"1"},)"
-      R"("mac":"c2:11:22:33:44:55","mtu":1400,"promisc":true,"allmulti":true,"txQLen":77)");
+  const std::string conf =
+      Tuned(R"("sysctl":{"net.core.somaxconn":"500","net.ipv4.conf.IFNAME.arp_filter":"1"},)"
+            R"("mac":"c2:11:22:33:44:55","mtu":1400,"promisc":true,"allmulti":true,"txQLen":77)");
   const Result out = Chain("ADD", conf, pod);
   const auto eth0 = std::ranges::find(out.interfaces, "eth0", &Interface::name);
   EXPECT_EQ(eth0->mac, "c2:11:22:33:44:55");
@@ -273,8 +299,8 @@ TEST_F(Tuning, CheckFindsWhatChanged) {
 TEST_F(Tuning, AFailureTakesEverythingBack) {
   const Pod pod = AddPod("p");
   const std::string before = Sysctl(pod, "net/core/somaxconn");
-  const std::string conf = Tuned(
-      R"("sysctl":{"net.core.somaxconn":"500","net.no.such.thing":"1"},"mtu":1400)");
+  const std::string conf =
+      Tuned(R"("sysctl":{"net.core.somaxconn":"500","net.no.such.thing":"1"},"mtu":1400)");
   EXPECT_EQ(Do("ADD", WithPrev(conf, pod.result), *pod.container).exit_code, 1);
   EXPECT_EQ(Sysctl(pod, "net/core/somaxconn"), before);
   EXPECT_EQ(Device(pod).mtu, 1500);
@@ -282,15 +308,18 @@ TEST_F(Tuning, AFailureTakesEverythingBack) {
 }
 
 TEST_F(Tuning, TheAllowListDecides) {
+  NEEDS_TOOLS();
   const Pod pod = AddPod("p");
   // The test has a mount namespace of its own; /etc/cni need not exist outside.
   ASSERT_EQ(Output("mkdir -p " + dir() + "/etc && mount -t tmpfs klcnb " + dir() +
                    "/etc && cp -a /etc/. " + dir() + "/etc/ 2>/dev/null; mount --bind " + dir() +
-                   "/etc /etc && mkdir -p /etc/cni/tuning"), "");
+                   "/etc /etc && mkdir -p /etc/cni/tuning"),
+            "");
   std::ofstream("/etc/cni/tuning/allowlist.conf") << "\n^net\\.core\\.somaxconn$\n";
   Chain("ADD", Tuned(R"("sysctl":{"net.core.somaxconn":"500"})"), pod);
-  const Outcome o = Do("ADD", WithPrev(Tuned(R"("sysctl":{"net.ipv4.ip_forward":"1"})"), pod.result),
-                       *pod.container);
+  const Outcome o =
+      Do("ADD", WithPrev(Tuned(R"("sysctl":{"net.ipv4.ip_forward":"1"})"), pod.result),
+         *pod.container);
   EXPECT_EQ(o.code(), 7);
   EXPECT_NE(o.msg().find("net.ipv4.ip_forward"), std::string::npos) << o.msg();
   Output("umount /etc; umount " + dir() + "/etc");
@@ -300,8 +329,8 @@ TEST_F(Tuning, GcRemovesBackupsOfThisNetworkOnly) {
   const Pod pod = AddPod("p");
   Chain("ADD", Tuned(R"("mtu":1400)"), pod);
   std::ofstream(dir() + "/tuning/x_eth0.json") << R"({"mtu":1500})";  // the Go plugin's
-  const std::string gc = Conf("tuning", R"("dataDir":")" + dir() +
-                              R"(/tuning","cni.dev/valid-attachments":[])", "1.1.0");
+  const std::string gc = Conf(
+      "tuning", R"("dataDir":")" + dir() + R"(/tuning","cni.dev/valid-attachments":[])", "1.1.0");
   EXPECT_EQ(Do("GC", gc, *pod.container).exit_code, 0);
   EXPECT_FALSE(fs::exists(dir() + "/tuning/p_eth0.json"));
   EXPECT_TRUE(fs::exists(dir() + "/tuning/x_eth0.json"));
@@ -317,6 +346,7 @@ class Sbr : public MetaTest {
 };
 
 TEST_F(Sbr, AnswersLeaveByTheirOwnTable) {
+  NEEDS_TOOLS();
   const Pod pod = AddPod("p");
   Chain("ADD", Conf("sbr"), pod);
   EXPECT_NE(In(pod, "ip rule").find("from 10.88.0.2 lookup 100"), std::string::npos);
@@ -326,7 +356,8 @@ TEST_F(Sbr, AnswersLeaveByTheirOwnTable) {
   EXPECT_NE(table.find("10.88.0.0/24 dev eth0"), std::string::npos) << table;
   EXPECT_NE(In(pod, "ip -6 route show table 101").find("default via fd88::1"), std::string::npos);
   EXPECT_EQ(In(pod, "ip route show table main"), "");
-  EXPECT_NE(In(pod, "ip route get 192.0.2.9 from 10.88.0.2").find("via 10.88.0.1"), std::string::npos);
+  EXPECT_NE(In(pod, "ip route get 192.0.2.9 from 10.88.0.2").find("via 10.88.0.1"),
+            std::string::npos);
   Chain("CHECK", Conf("sbr"), pod);
   Chain("DEL", Conf("sbr"), pod);
   EXPECT_EQ(In(pod, "ip rule").find("from 10.88.0.2"), std::string::npos);
@@ -336,6 +367,7 @@ TEST_F(Sbr, AnswersLeaveByTheirOwnTable) {
 }
 
 TEST_F(Sbr, AGivenTableGetsRulesOnly) {
+  NEEDS_TOOLS();
   const Pod pod = AddPod("p");
   const std::string conf = Conf("sbr", R"("table":300)");
   Chain("ADD", conf, pod);
@@ -347,6 +379,7 @@ TEST_F(Sbr, AGivenTableGetsRulesOnly) {
 }
 
 TEST_F(Sbr, AFixedGatewayAndHintsAreHeeded) {
+  NEEDS_TOOLS();
   const Pod pod = AddPod("p");
   Chain("ADD", Conf("sbr", R"("gateways":["10.88.0.254"],"addSourceHints":true)"), pod);
   EXPECT_NE(In(pod, "ip route show table 100").find("default via 10.88.0.254"), std::string::npos);
@@ -390,11 +423,13 @@ TEST_F(Masquerade, EndsWithTheContainerOrWithGc) {
 }
 
 TEST_F(Masquerade, AnAddressReusedBelongsToTheNewContainer) {
+  NEEDS_TOOLS();
   const std::vector<Cidr> address = {*Cidr::Parse("10.1.0.2/24")};
   ASSERT_TRUE(MasqueradeAdd("klnet", "old", "eth0", address).ok());
   ASSERT_TRUE(MasqueradeAdd("klnet", "new", "eth0", address).ok());
   ASSERT_TRUE(MasqueradeDel("klnet", "old", "eth0").ok());
-  EXPECT_NE(Ruleset().find("elements = { 10.1.0.2 comment \"new eth0 klnet\" }"), std::string::npos);
+  EXPECT_NE(Ruleset().find("elements = { 10.1.0.2 comment \"new eth0 klnet\" }"),
+            std::string::npos);
 }
 
 }  // namespace

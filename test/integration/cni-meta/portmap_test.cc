@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // portmap with real traffic: who reaches a mapped port, and as whom.
 
-#include <netinet/in.h>
-
+#include <arpa/inet.h>
 #include <linux/netfilter.h>
 
 #include <algorithm>
@@ -13,10 +12,9 @@
 namespace keelson::cni::testing {
 namespace {
 
-constexpr char kMappings[] =
-    R"("runtimeConfig":{"portMappings":[)"
-    R"({"hostPort":8080,"containerPort":80,"protocol":"tcp"},)"
-    R"({"hostPort":5300,"containerPort":53,"protocol":"udp"}]})";
+constexpr char kMappings[] = R"("runtimeConfig":{"portMappings":[)"
+                             R"({"hostPort":8080,"containerPort":80,"protocol":"tcp"},)"
+                             R"({"hostPort":5300,"containerPort":53,"protocol":"udp"}]})";
 
 class Portmap : public MetaTest {
  protected:
@@ -129,7 +127,8 @@ TEST_F(Portmap, MasqAllHidesEverybody) {
 TEST_F(Portmap, AHostIpLimitsTheMappingToIt) {
   Container& world = AddWorld();
   const Pod pod = AddPod("web");
-  Chain("ADD", Single(R"({"hostPort":8080,"containerPort":80,"protocol":"tcp","hostIP":"192.0.2.1"})"),
+  Chain("ADD",
+        Single(R"({"hostPort":8080,"containerPort":80,"protocol":"tcp","hostIP":"192.0.2.1"})"),
         pod);
   EXPECT_EQ(Seen(&world.ns(), pod, kTcp, "192.0.2.1"), "192.0.2.2");
   EXPECT_EQ(Seen(nullptr, pod, kTcp, "10.88.0.1", kNever), "");
@@ -142,7 +141,8 @@ TEST_F(Portmap, AHostIpLimitsTheMappingToIt) {
 TEST_F(Portmap, NeighboursCannotReachAPortMappedOnLocalhost) {
   Container& world = AddWorld();
   const Pod pod = AddPod("web");
-  Chain("ADD", Single(R"({"hostPort":8080,"containerPort":80,"protocol":"tcp","hostIP":"127.0.0.1"})"),
+  Chain("ADD",
+        Single(R"({"hostPort":8080,"containerPort":80,"protocol":"tcp","hostIP":"127.0.0.1"})"),
         pod);
   EXPECT_EQ(Seen(nullptr, pod, kTcp, "127.0.0.1"), "10.88.0.1");
   Rtnl w = world.rtnl();
@@ -163,7 +163,8 @@ TEST_F(Portmap, NeighboursCannotReachAPortMappedOnLocalhost) {
 TEST_F(Portmap, ConditionsDecideWhichPacketsAreMapped) {
   Container& world = AddWorld();
   const Pod pod = AddPod("web");
-  for (const char* conditions : {R"(["!","-s","192.0.2.0/24"])", R"(["ip saddr != 192.0.2.0/24"])"}) {
+  for (const char* conditions :
+       {R"(["!","-s","192.0.2.0/24"])", R"(["ip saddr != 192.0.2.0/24"])"}) {
     const std::string conf = Mapped(R"("conditionsV4":)" + std::string(conditions));
     Chain("ADD", conf, pod);
     EXPECT_EQ(Seen(&world.ns(), pod, kTcp, "192.0.2.1", kNever), "") << conditions;
@@ -175,6 +176,7 @@ TEST_F(Portmap, ConditionsDecideWhichPacketsAreMapped) {
 }
 
 TEST_F(Portmap, ConfiguredMarkIsOnTrafficToBeMasqueraded) {
+  NEEDS_TOOLS();
   AddWorld();
   const Pod pod = AddPod("web");
   const Pod other = AddPod("other");
@@ -238,6 +240,7 @@ TEST_F(Portmap, AddedAgainItHasTheNewMappingsOnly) {
 }
 
 TEST_F(Portmap, NoMappingsTouchNothing) {
+  NEEDS_TOOLS();
   const Pod pod = AddPod("web");
   Chain("ADD", Conf("portmap"), pod);
   EXPECT_EQ(Ruleset().find("keelson_hostport"), std::string::npos);
@@ -245,6 +248,7 @@ TEST_F(Portmap, NoMappingsTouchNothing) {
 }
 
 TEST_F(Portmap, CheckFindsWhatIsMissing) {
+  NEEDS_TOOLS();
   const Pod pod = AddPod("web");
   Chain("ADD", Mapped(), pod);
   Chain("CHECK", Mapped(), pod);
@@ -265,8 +269,9 @@ TEST_F(Portmap, GcRemovesThoseNotListed) {
   const Pod gone = AddPod("gone");
   Chain("ADD", Single(R"({"hostPort":1001,"containerPort":80,"protocol":"tcp"})"), keep);
   Chain("ADD", Single(R"({"hostPort":1002,"containerPort":80,"protocol":"sctp"})"), gone);
-  const std::string gc = Conf(
-      "portmap", R"("cni.dev/valid-attachments":[{"containerID":"keep","ifname":"eth0"}])", "1.1.0");
+  const std::string gc =
+      Conf("portmap", R"("cni.dev/valid-attachments":[{"containerID":"keep","ifname":"eth0"}])",
+           "1.1.0");
   EXPECT_EQ(Do("GC", gc, *keep.container).exit_code, 0);
   EXPECT_EQ(ElementsOf("gone"), 0);
   Chain("CHECK", Single(R"({"hostPort":1001,"containerPort":80,"protocol":"tcp"})"), keep);
@@ -284,8 +289,8 @@ TEST_F(Portmap, TenThousandMappingsCostNoMoreThanTen) {
   std::string list;
   for (int i = 0; i < 10000; ++i) {
     list += (list.empty() ? "" : ",");
-    list += R"({"hostPort":)" + std::to_string(20000 + i) +
-            R"(,"containerPort":80,"protocol":"tcp"})";
+    list +=
+        R"({"hostPort":)" + std::to_string(20000 + i) + R"(,"containerPort":80,"protocol":"tcp"})";
     if ((i + 1) % kBatch != 0) continue;
     Pod part = crowd;
     part.container = &AddContainer("crowd" + std::to_string(i));
@@ -318,7 +323,8 @@ TEST_F(Portmap, SixtyFourAtOnceLoseNothingAndLeaveNothing) {
       call.plugin = "portmap";
       call.command = command;
       call.conf = WithPrev(Single(R"({"hostPort":)" + std::to_string(3000 + i) +
-                                  R"(,"containerPort":80,"protocol":"tcp"})"), pod.result);
+                                  R"(,"containerPort":80,"protocol":"tcp"})"),
+                           pod.result);
       call.container_id = "c" + std::to_string(i);
       call.netns = pod.container->path();
       calls.emplace_back(call);
@@ -337,6 +343,7 @@ TEST_F(Portmap, SixtyFourAtOnceLoseNothingAndLeaveNothing) {
 }
 
 TEST_F(Portmap, SctpIsMappedToo) {
+  NEEDS_TOOLS();
   const Pod pod = AddPod("web");
   const std::string conf = Single(R"({"hostPort":9000,"containerPort":90,"protocol":"SCTP"})");
   Chain("ADD", conf, pod);
@@ -347,6 +354,7 @@ TEST_F(Portmap, SctpIsMappedToo) {
 }
 
 TEST_F(Portmap, TheFilterOfOthersStillHasItsSay) {
+  NEEDS_TOOLS();
   Container& world = AddWorld();
   const Pod pod = AddPod("web");
   Chain("ADD", Mapped(), pod);

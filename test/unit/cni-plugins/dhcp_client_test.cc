@@ -57,7 +57,8 @@ TEST(DhcpPacket, DatagramsAreUnwrappedAndStrangersIgnored) {
 
 TEST(DhcpPacket, NoBytesFromTheNetworkDoHarm) {
   std::mt19937 random(1);
-  const std::string good = Encode({true, 1, false, {}, {}, {}, {{kMessageType, "\x02"}, {kOverload, "\x03"}}});
+  const std::string good =
+      Encode({true, 1, false, {}, {}, {}, {{kMessageType, "\x02"}, {kOverload, "\x03"}}});
   for (int i = 0; i < 20000; ++i) {
     std::string bytes = good.substr(0, random() % (good.size() + 1));
     for (int k = random() % 8; k > 0 && !bytes.empty(); --k) {
@@ -82,7 +83,7 @@ TEST(DhcpPacket, ClasslessRoutesGoBeforeStaticOnesAndTheRouter) {
   ASSERT_EQ(routes.size(), 3u);
   EXPECT_EQ(routes[0].dst.ToString(), "10.2.3.0/24");
   EXPECT_EQ(routes[1].dst.ToString(), "0.0.0.0/0");
-  EXPECT_EQ(routes[2].scope, 253);  // on the link
+  EXPECT_EQ(routes[2].scope, 253);          // on the link
   ack.options[kClasslessRoutes] = "\x21"s;  // nonsense: as if it were not there
   EXPECT_EQ(RoutesOf(ack).size(), 2u);
 }
@@ -125,8 +126,14 @@ class ClientTest : public ::testing::Test {
 
   const Mac mac_ = *Mac::Parse("02:00:00:00:00:01");
   Clock::time_point now_{std::chrono::hours(5)};
-  Client client_{{.client_id = "c/n/eth0", .mac = mac_, .broadcast = false, .provide = {},
-                  .request = {1, 3}, .resend_max = 8s, .give_up_after = 60s}, 77};
+  Client client_{{.client_id = "c/n/eth0",
+                  .mac = mac_,
+                  .broadcast = false,
+                  .provide = {},
+                  .request = {1, 3},
+                  .resend_max = 8s,
+                  .give_up_after = 60s},
+                 77};
   std::vector<Outgoing> sent_;
 };
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cni-plugins/ipam/ranges.h"
-
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "cni-plugins/ipam/lease_store.h"
+#include "cni-plugins/ipam/ranges.h"
 #include "cni-plugins/ipam/resolv_conf.h"
 
 namespace keelson::cni {
@@ -33,29 +32,39 @@ TEST(Ranges, GatewayAndBoundsHaveUpstreamsDefaults) {
 }
 
 TEST(Ranges, TheSingleRangeComesBeforeTheList) {
-  const auto sets = *Parse(R"("subnet":"10.1.0.0/24","rangeStart":"10.1.0.9","rangeEnd":"10.1.0.11",)"
-                           R"("gateway":"10.1.0.254","ranges":[[{"subnet":"10.2.0.0/24"}]])");
+  const auto sets =
+      *Parse(R"("subnet":"10.1.0.0/24","rangeStart":"10.1.0.9","rangeEnd":"10.1.0.11",)"
+             R"("gateway":"10.1.0.254","ranges":[[{"subnet":"10.2.0.0/24"}]])");
   ASSERT_EQ(sets.size(), 2u);
   EXPECT_EQ(sets[0].ToString(), "10.1.0.9-10.1.0.11");
   EXPECT_EQ(sets[0].ranges[0].gateway.ToString(), "10.1.0.254");
 }
 
 TEST(Ranges, ErrorsNameTheField) {
-  const struct { const char* ipam; const char* starts; } kCases[] = {
+  const struct {
+    const char* ipam;
+    const char* starts;
+  } kCases[] = {
       {R"("type":"host-local")", "ipam.ranges: no IP ranges"},
       {R"("ranges":[[]])", "ipam.ranges[0]: empty"},
       {R"("ranges":[[{}]])", "ipam.ranges[0][0].subnet: missing"},
       {R"("ranges":[[{"subnet":"10.0.0/8"}]])", "ipam.ranges[0][0].subnet: \"10.0.0/8\""},
-      {R"("ranges":[[{"subnet":"10.0.0.1/8"}]])", "ipam.ranges[0][0].subnet: network has host bits"},
-      {R"("ranges":[[{"subnet":"10.0.0.0/31"}]])", "ipam.ranges[0][0].subnet: network 10.0.0.0/31 is too"},
-      {R"("ranges":[[{"subnet":"10.0.0.0/24","rangeStart":"10.0.1.1"}]])", "ipam.ranges[0][0].rangeStart"},
+      {R"("ranges":[[{"subnet":"10.0.0.1/8"}]])",
+       "ipam.ranges[0][0].subnet: network has host bits"},
+      {R"("ranges":[[{"subnet":"10.0.0.0/31"}]])",
+       "ipam.ranges[0][0].subnet: network 10.0.0.0/31 is too"},
+      {R"("ranges":[[{"subnet":"10.0.0.0/24","rangeStart":"10.0.1.1"}]])",
+       "ipam.ranges[0][0].rangeStart"},
       {R"("ranges":[[{"subnet":"10.0.0.0/24","rangeEnd":"x"}]])", "ipam.ranges[0][0].rangeEnd"},
       {R"("ranges":[[{"subnet":"10.0.0.0/24","rangeStart":"10.0.0.9","rangeEnd":"10.0.0.8"}]])",
        "ipam.ranges[0][0].rangeStart"},
       {R"("ranges":[[{"subnet":"10.0.0.0/24","gateway":"gw"}]])", "ipam.ranges[0][0].gateway"},
-      {R"("ranges":[[{"subnet":"10.0.0.0/24"},{"subnet":"fd00::/64"}]])", "ipam.ranges[0][1]: mixed"},
-      {R"("ranges":[[{"subnet":"10.0.0.0/24"},{"subnet":"10.0.0.0/25"}]])", "ipam.ranges[0][1]: ranges"},
-      {R"("ranges":[[{"subnet":"10.0.0.0/24"}],[{"subnet":"10.0.0.0/16"}]])", "ipam.ranges[1]: overlaps"},
+      {R"("ranges":[[{"subnet":"10.0.0.0/24"},{"subnet":"fd00::/64"}]])",
+       "ipam.ranges[0][1]: mixed"},
+      {R"("ranges":[[{"subnet":"10.0.0.0/24"},{"subnet":"10.0.0.0/25"}]])",
+       "ipam.ranges[0][1]: ranges"},
+      {R"("ranges":[[{"subnet":"10.0.0.0/24"}],[{"subnet":"10.0.0.0/16"}]])",
+       "ipam.ranges[1]: overlaps"},
       {R"("ranges":{"subnet":"10.0.0.0/24"})", "ipam.ranges"},
       {R"("subnet":7)", "ipam.subnet"},
   };
@@ -95,7 +104,8 @@ TEST_F(PickTest, SkipsWhatIsTakenAndFindsTheLastFreeOne) {
 }
 
 TEST_F(PickTest, TheEndOfTheAddressSpaceIsAnEnd) {
-  set_ = (*Parse(R"("ranges":[[{"subnet":"255.255.255.252/30","rangeEnd":"255.255.255.255"}]])"))[0];
+  set_ =
+      (*Parse(R"("ranges":[[{"subnet":"255.255.255.252/30","rangeEnd":"255.255.255.255"}]])"))[0];
   EXPECT_EQ(Next("255.255.255.255"), "255.255.255.254");
   EXPECT_EQ(Next("255.255.255.254"), "255.255.255.255");
 }
@@ -105,7 +115,8 @@ TEST(Lease, TornContentIsNoLease) {
   EXPECT_EQ(ParseLease("abc\r\neth0"), (LeaseOwner{"abc", "eth0"}));
   EXPECT_EQ(ParseLease("abc\r\neth0\n"), (LeaseOwner{"abc", "eth0"}));
   EXPECT_EQ(ParseLease("abc"), (LeaseOwner{"abc", ""}));
-  for (const std::string& torn : {""s, " "s, "abc\r"s, "abc\r\n"s, "\r\neth0"s, "ab\0\0"s, "\0\0"s}) {
+  for (const std::string& torn :
+       {""s, " "s, "abc\r"s, "abc\r\n"s, "\r\neth0"s, "ab\0\0"s, "\0\0"s}) {
     EXPECT_FALSE(ParseLease(torn)) << torn;
   }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "test/unit/cni-plugins/ipam_and_meta_bad_configs.h"
+
 #include <gtest/gtest.h>
 
 #include "cni-plugins/lib/skel.h"
-#include "test/unit/cni-plugins/ipam_and_meta_bad_configs.h"
 
 namespace keelson::cni {
 namespace {

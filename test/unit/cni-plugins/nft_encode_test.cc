@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -65,11 +64,11 @@ TEST(Batch, WithoutAGenerationAcceptsAny) {
 TEST(Exprs, AreNestedNamesAndData) {
   Exprs e;
   e.Meta(NFT_META_L4PROTO, 1);
-  const std::string want =
-      "\x24\0\x01\x80"s +                                   // NFTA_LIST_ELEM, nested
-      "\x09\0\x01\0meta\0\0\0\0"s +                         // NFTA_EXPR_NAME
-      "\x14\0\x02\x80"s +                                   // NFTA_EXPR_DATA, nested
-      "\x08\0\x02\0\0\0\0\x10"s + "\x08\0\x01\0\0\0\0\x09"s;  // key 16, register NFT_REG32_01
+  const std::string want = "\x24\0\x01\x80"s +            // NFTA_LIST_ELEM, nested
+                           "\x09\0\x01\0meta\0\0\0\0"s +  // NFTA_EXPR_NAME
+                           "\x14\0\x02\x80"s +            // NFTA_EXPR_DATA, nested
+                           "\x08\0\x02\0\0\0\0\x10"s +
+                           "\x08\0\x01\0\0\0\0\x09"s;  // key 16, register NFT_REG32_01
   std::string got = e.bytes();
   ASSERT_EQ(got.size(), want.size());
   // The two attributes inside may come in either order.
@@ -128,8 +127,8 @@ TEST(Shaper, NumbersAreUpstreamsAndNeverOverflow) {
   const ShaperNumbers n = NumbersFor({8000000, 800000});
   EXPECT_EQ(n.bytes_per_second, 1000000u);
   EXPECT_EQ(n.burst_bytes, 100000u);
-  EXPECT_EQ(n.burst_ticks, 1562500u);           // 0.1 s in 64 ns
-  EXPECT_EQ(n.queue_bytes, 25000u + 100000u);   // 25 ms and the burst
+  EXPECT_EQ(n.burst_ticks, 1562500u);                      // 0.1 s in 64 ns
+  EXPECT_EQ(n.queue_bytes, 25000u + 100000u);              // 25 ms and the burst
   const ShaperNumbers slow = NumbersFor({1, 2147483647});  // what the kubelet gives as "no limit"
   EXPECT_EQ(slow.bytes_per_second, 1u);
   EXPECT_EQ(slow.burst_ticks, UINT32_MAX);

@@ -43,8 +43,8 @@ class Elements : public ::testing::Test {
 
 TEST_F(Elements, AMappingIsForBothFamiliesUnlessItsAddressSaysOtherwise) {
   const std::string map = R"({"hostPort":80,"containerPort":8080,"protocol":"tcp")";
-  EXPECT_EQ(Sets(For(Mappings(map + "}"))),
-            (Names{"hostport4", "hostport6", "local4", "local6", "masquerade4_24", "masquerade6_64"}));
+  EXPECT_EQ(Sets(For(Mappings(map + "}"))), (Names{"hostport4", "hostport6", "local4", "local6",
+                                                   "masquerade4_24", "masquerade6_64"}));
   EXPECT_EQ(Sets(For(Mappings(map + R"(,"hostIP":"0.0.0.0"})"))),
             (Names{"hostport4", "local4", "masquerade4_24"}));
   EXPECT_EQ(Sets(For(Mappings(map + R"(,"hostIP":"::"})"))),
@@ -58,7 +58,8 @@ TEST_F(Elements, AMappingIsForBothFamiliesUnlessItsAddressSaysOtherwise) {
 }
 
 TEST_F(Elements, OptionsChooseTheSets) {
-  const std::string map = Mappings(R"({"hostPort":80,"containerPort":8080,"protocol":"udp","hostIP":"0.0.0.0"})");
+  const std::string map =
+      Mappings(R"({"hostPort":80,"containerPort":8080,"protocol":"udp","hostIP":"0.0.0.0"})");
   EXPECT_EQ(Sets(For(R"("snat":false,)" + map)), Names{"hostport4"});
   EXPECT_EQ(Sets(For(R"("masqAll":true,)" + map)), (Names{"hostport4", "local4", "masquerade4_0"}));
   EXPECT_EQ(Sets(For(R"("markMasqBit":7,)" + map)),
@@ -71,24 +72,25 @@ TEST_F(Elements, OptionsChooseTheSets) {
 
 TEST_F(Elements, KeysAndDataAreTheWireFormat) {
   using namespace std::string_literals;
-  const OwnedElements e = For(Mappings(R"({"hostPort":258,"containerPort":772,"protocol":"tcp","hostIP":"0.0.0.0"})"));
+  const OwnedElements e =
+      For(Mappings(R"({"hostPort":258,"containerPort":772,"protocol":"tcp","hostIP":"0.0.0.0"})"));
   const auto in = [&](const std::string& set) {
     return *std::ranges::find(e.elements, set, &nft::Element::set);
   };
   EXPECT_EQ(in("hostport4").key, "\x06\0\0\0\x01\x02\0\0"s);
   EXPECT_EQ(in("hostport4").data, "\x0a\x01\0\x05\x03\x04\0\0"s);
   EXPECT_EQ(in("local4").data, "\x0a\x01\0\x01"s);
-  EXPECT_EQ(in("masquerade4_24").key,
-            "\x0a\x01\0\0"s + "\x06\0\0\0"s + "\x01\x02\0\0"s + "\x0a\x01\0\x05"s + "\x03\x04\0\0"s);
+  EXPECT_EQ(in("masquerade4_24").key, "\x0a\x01\0\0"s + "\x06\0\0\0"s + "\x01\x02\0\0"s +
+                                          "\x0a\x01\0\x05"s + "\x03\x04\0\0"s);
 }
 
 TEST_F(Elements, EverySetExistsWithItsSizesAndEachKeyOnce) {
-  const OwnedElements e = For(
-      R"("markMasqBit":3,"conditionsV6":["-s","fd00::/8"],)" +
-      Mappings(R"({"hostPort":1,"containerPort":1,"protocol":"tcp"},)"
-               R"({"hostPort":1,"containerPort":1,"protocol":"tcp"},)"
-               R"({"hostPort":1,"containerPort":1,"protocol":"udp"},)"
-               R"({"hostPort":1,"containerPort":2,"protocol":"sctp","hostIP":"192.0.2.1"})"));
+  const OwnedElements e =
+      For(R"("markMasqBit":3,"conditionsV6":["-s","fd00::/8"],)" +
+          Mappings(R"({"hostPort":1,"containerPort":1,"protocol":"tcp"},)"
+                   R"({"hostPort":1,"containerPort":1,"protocol":"tcp"},)"
+                   R"({"hostPort":1,"containerPort":1,"protocol":"udp"},)"
+                   R"({"hostPort":1,"containerPort":2,"protocol":"sctp","hostIP":"192.0.2.1"})"));
   std::vector<nft::Set> sets = HostportTable().sets;
   for (const ExtraSet& x : e.extra) sets.push_back(x.set);
   std::set<std::pair<std::string, std::string>> seen;
@@ -102,10 +104,10 @@ TEST_F(Elements, EverySetExistsWithItsSizesAndEachKeyOnce) {
 }
 
 TEST_F(Elements, UdpServicesAreReadBackFromThem) {
-  const OwnedElements e = For(Mappings(
-      R"({"hostPort":53,"containerPort":5353,"protocol":"udp"},)"
-      R"({"hostPort":54,"containerPort":5353,"protocol":"udp","hostIP":"192.0.2.1"},)"
-      R"({"hostPort":80,"containerPort":8080,"protocol":"tcp"})"));
+  const OwnedElements e =
+      For(Mappings(R"({"hostPort":53,"containerPort":5353,"protocol":"udp"},)"
+                   R"({"hostPort":54,"containerPort":5353,"protocol":"udp","hostIP":"192.0.2.1"},)"
+                   R"({"hostPort":80,"containerPort":8080,"protocol":"tcp"})"));
   const std::vector<UdpService> services = UdpServices(e.elements);
   ASSERT_EQ(services.size(), 3u);
   EXPECT_TRUE(services[0].v4 && services[0].port == 53 && !services[0].address);
@@ -157,10 +159,17 @@ TEST(Conditions, BothSpellingsMeanTheSame) {
 }
 
 TEST(Conditions, WhatIsNotUnderstoodIsQuoted) {
-  for (const auto& words : std::vector<std::vector<std::string>>{
-           {"-m", "geoip"}, {"-p", "tcp"}, {"-s"}, {"-s", "nonsense"}, {"-s", "fd00::/8"},
-           {"ip6", "saddr", "fd00::1"}, {"ip", "protocol", "tcp"}, {"tcp", "dport", "80"},
-           {"-i", "../../etc"}, {"-i", "averyveryverylongname"}, {"--mark", "0x1ffffffff"}}) {
+  for (const auto& words : std::vector<std::vector<std::string>>{{"-m", "geoip"},
+                                                                 {"-p", "tcp"},
+                                                                 {"-s"},
+                                                                 {"-s", "nonsense"},
+                                                                 {"-s", "fd00::/8"},
+                                                                 {"ip6", "saddr", "fd00::1"},
+                                                                 {"ip", "protocol", "tcp"},
+                                                                 {"tcp", "dport", "80"},
+                                                                 {"-i", "../../etc"},
+                                                                 {"-i", "averyveryverylongname"},
+                                                                 {"--mark", "0x1ffffffff"}}) {
     EXPECT_EQ(Described(words).find("condition \""), 0u) << Described(words);
   }
 }
