@@ -81,6 +81,8 @@ write_network() {
     "$top/packaging/10-keelson.conflist" >"$dir/cni/10-keelson.conflist"
 }
 
+serves() { [ -S "$1/containerd.sock" ] && ctr --connect-timeout 1s -a "$1/containerd.sock" version >/dev/null 2>&1; }
+
 # Starts the daemon of DIR and waits until it answers.
 launch() {
   local dir=$1 bin pid
@@ -91,7 +93,7 @@ launch() {
   pid=$!
   echo "$pid" >"$dir/containerd.pid"
   for _ in $(seq 300); do
-    if ctr -a "$dir/containerd.sock" version >/dev/null 2>&1; then return; fi
+    if serves "$dir"; then return; fi
     [ -d "/proc/$pid" ] || break
     sleep 0.05
   done
@@ -110,7 +112,7 @@ start() {
     *) usage ;;
   esac
   archive=$(flock "$top/test/images/build.py" "$top/test/images/build.py" "${KEELSON_IMAGES:-$top/build/images}")
-  if ! ctr -a "$dir/containerd.sock" version >/dev/null 2>&1; then
+  if ! serves "$dir"; then
     write_config "$dir"
     write_network "$dir"
     launch "$dir"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/integration/lib/containerd_fixture.h"
 
+#include <fcntl.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -143,6 +144,13 @@ rt::ContainerStatus Containerd::Status(const std::string& container_id) {
   rt::ContainerStatusRequest request;
   request.set_container_id(container_id);
   return Call(stubs_->runtime, &rt::RuntimeService::Stub::ContainerStatus, request).status();
+}
+
+std::string Containerd::SandboxIp(const std::string& sandbox_id) {
+  rt::PodSandboxStatusRequest request;
+  request.set_pod_sandbox_id(sandbox_id);
+  const auto answer = Call(stubs_->runtime, &rt::RuntimeService::Stub::PodSandboxStatus, request);
+  return answer.status().network().ip();
 }
 
 int Containerd::Pid(const std::string& container_id) {

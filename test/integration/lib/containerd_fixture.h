@@ -51,6 +51,7 @@ class Containerd {
   std::vector<runtime::v1::Container> Containers();
   std::vector<runtime::v1::Container> Running();
   runtime::v1::ContainerStatus Status(const std::string& container_id);
+  std::string SandboxIp(const std::string& sandbox_id);
   // Host's number of the container's first process; 0 when it has none.
   int Pid(const std::string& container_id);
   CommandResult Exec(const std::string& container_id, const std::vector<std::string>& argv);
