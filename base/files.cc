@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <memory>
 
 #include "base/strings.h"
@@ -18,6 +19,8 @@
 
 namespace keelson::base {
 namespace {
+
+constexpr int kMaxRaces = 1000;
 
 struct DirCloser {
   void operator()(DIR* dir) const { ::closedir(dir); }
@@ -47,9 +50,11 @@ absl::StatusOr<UniqueFd> OpenAt2(int dir_fd, const std::string& relative, int fl
   if (flags & (O_CREAT | O_TMPFILE)) how.mode = mode;
   how.resolve = resolve;
   long fd;
+  // EAGAIN: something was renamed while the kernel walked. Somebody may do that on purpose for ever.
+  int tries = 0;
   do {
     fd = ::syscall(SYS_openat2, dir_fd, relative.c_str(), &how, sizeof(how));
-  } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+  } while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < kMaxRaces)));
   if (fd < 0) return ErrnoStatus("openat2", relative);
   return UniqueFd(static_cast<int>(fd));
 }
@@ -70,44 +75,82 @@ absl::StatusOr<MountIdentity> IdentityOf(int dir_fd, const char* name, mode_t* m
   return MountIdentity{stx.stx_dev_major, stx.stx_dev_minor, stx.stx_mnt_id};
 }
 
-absl::Status RemoveAt(int dir_fd, const std::string& name, const MountIdentity& home,
-                      const std::string& shown);
+// rm -r with a bounded number of descriptors and a bounded stack, however deep the tree is: what lies
+// deeper than kMaxDepth is first moved up into the top directory.
+class TreeRemover {
+ public:
+  explicit TreeRemover(const MountIdentity& home) : home_(home) {}
 
-absl::Status EmptyDir(UniqueFd dir_fd, const MountIdentity& home, const std::string& shown) {
-  int raw = dir_fd.get();
-  UniqueDir dir(::fdopendir(dir_fd.release()));
-  if (!dir) return ErrnoStatus("fdopendir", shown);
-  absl::Status first;
-  while (struct dirent* entry = ::readdir(dir.get())) {
-    std::string name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    // What cannot be removed does not keep the rest: the first failure is reported.
-    first.Update(RemoveAt(raw, name, home, StrCat(shown, "/", name)));
+  absl::Status RemoveAt(int dir_fd, const std::string& name, const std::string& shown, int depth) {
+    mode_t mode = 0;
+    auto identity = IdentityOf(dir_fd, name.c_str(), &mode);
+    if (absl::IsNotFound(identity.status())) return absl::OkStatus();
+    if (!identity.ok()) return identity.status();
+    if (*identity != home_)
+      return absl::FailedPreconditionError(
+          StrCat("remove ", shown, ": it is a mount point; unmount it first"));
+    if (!S_ISDIR(mode)) return Unlink(dir_fd, name, 0, shown);
+    if (depth == kMaxDepth) return MoveUp(dir_fd, name, shown);
+    UniqueFd child(
+        ::openat(dir_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!child.ok()) return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("open", shown);
+    RETURN_IF_ERROR(Empty(std::move(child), shown, depth));
+    return Unlink(dir_fd, name, AT_REMOVEDIR, shown);
   }
-  return first;
-}
 
-absl::Status RemoveAt(int dir_fd, const std::string& name, const MountIdentity& home,
-                      const std::string& shown) {
-  mode_t mode = 0;
-  auto identity = IdentityOf(dir_fd, name.c_str(), &mode);
-  if (absl::IsNotFound(identity.status())) return absl::OkStatus();
-  if (!identity.ok()) return identity.status();
-  if (*identity != home)
-    return absl::FailedPreconditionError(
-        StrCat("remove ", shown, ": it is a mount point; unmount it first"));
-  if (!S_ISDIR(mode)) {
-    if (::unlinkat(dir_fd, name.c_str(), 0) < 0 && errno != ENOENT)
-      return ErrnoStatus("unlink", shown);
+ private:
+  static constexpr int kMaxDepth = 64;
+  struct Moved {
+    std::string name;
+    std::string shown;
+  };
+
+  static absl::Status Unlink(int dir_fd, const std::string& name, int flags,
+                             const std::string& shown) {
+    if (::unlinkat(dir_fd, name.c_str(), flags) < 0 && errno != ENOENT)
+      return ErrnoStatus(flags == AT_REMOVEDIR ? "rmdir" : "unlink", shown);
     return absl::OkStatus();
   }
-  UniqueFd child(::openat(dir_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!child.ok()) return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("open", shown);
-  RETURN_IF_ERROR(EmptyDir(std::move(child), home, shown));
-  if (::unlinkat(dir_fd, name.c_str(), AT_REMOVEDIR) < 0 && errno != ENOENT)
-    return ErrnoStatus("rmdir", shown);
-  return absl::OkStatus();
-}
+
+  absl::Status MoveUp(int dir_fd, const std::string& name, const std::string& shown) {
+    if (::unlinkat(dir_fd, name.c_str(), AT_REMOVEDIR) == 0) return absl::OkStatus();
+    std::string to;
+    // RENAME_NOREPLACE: an entry of that name may be there by itself.
+    do {
+      to = StrCat(".removing-", count_++);
+      if (::renameat2(dir_fd, name.c_str(), top_fd_, to.c_str(), RENAME_NOREPLACE) == 0) {
+        moved_.push_back({std::move(to), shown});
+        return absl::OkStatus();
+      }
+    } while (errno == EEXIST);
+    return ErrnoStatus("rename", shown);
+  }
+
+  absl::Status Empty(UniqueFd dir_fd, const std::string& shown, int depth) {
+    int raw = dir_fd.get();
+    UniqueDir dir(::fdopendir(dir_fd.release()));
+    if (!dir) return ErrnoStatus("fdopendir", shown);
+    if (depth == 0) top_fd_ = raw;
+    absl::Status first;
+    while (struct dirent* entry = ::readdir(dir.get())) {
+      std::string name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      // What cannot be removed does not keep the rest: the first failure is reported.
+      first.Update(RemoveAt(raw, name, StrCat(shown, "/", name), depth + 1));
+    }
+    while (depth == 0 && !moved_.empty()) {
+      Moved next = std::move(moved_.back());
+      moved_.pop_back();
+      first.Update(RemoveAt(raw, next.name, next.shown, 1));
+    }
+    return first;
+  }
+
+  const MountIdentity home_;
+  int top_fd_ = -1;  // of the directory that is being removed
+  std::vector<Moved> moved_;
+  uint64_t count_ = 0;
+};
 
 }  // namespace
 
@@ -173,11 +216,10 @@ absl::Status MakeDirs(const std::string& path, mode_t mode) {
   }
   if (errno == EEXIST) {
     struct stat st {};
-    if (::stat(path.c_str(), &st) == 0 && !S_ISDIR(st.st_mode)) {
-      errno = ENOTDIR;
-      return ErrnoStatus("mkdir", path);
-    }
-    return absl::OkStatus();
+    if (::stat(path.c_str(), &st) < 0) return ErrnoStatus("mkdir", path);  // a dangling link
+    if (S_ISDIR(st.st_mode)) return absl::OkStatus();
+    errno = ENOTDIR;
+    return ErrnoStatus("mkdir", path);
   }
   if (errno != ENOENT) return ErrnoStatus("mkdir", path);
   std::string parent = ParentOf(path);
@@ -221,7 +263,9 @@ absl::StatusOr<std::vector<std::string>> ListDir(const std::string& path, size_t
   return names;
 }
 
-absl::Status RemoveTree(const std::string& path) {
+absl::Status RemoveTree(const std::string& given) {
+  std::string path = given;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
   std::string parent = ParentOf(path);
   auto parent_fd = OpenDir(parent);
   if (absl::IsNotFound(parent_fd.status())) return absl::OkStatus();
@@ -229,7 +273,8 @@ absl::Status RemoveTree(const std::string& path) {
   mode_t mode = 0;
   auto home = IdentityOf(parent_fd->get(), "", &mode);
   if (!home.ok()) return home.status();
-  return RemoveAt(parent_fd->get(), path.substr(path.find_last_of('/') + 1), *home, path);
+  TreeRemover remover(*home);
+  return remover.RemoveAt(parent_fd->get(), path.substr(path.find_last_of('/') + 1), path, 0);
 }
 
 bool PathExists(const std::string& path) {

@@ -8,6 +8,7 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
@@ -35,6 +36,24 @@ const char* BaseName(const char* file) {
   return slash ? slash + 1 : file;
 }
 
+// Bytes of the well-formed character at the front of `text` (RFC 3629); 0 when there is none.
+size_t Utf8Length(std::string_view text) {
+  auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char lead = at(0);
+  if (lead != 0 && lead < 0x80) return 1;
+  size_t size = lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3
+                : lead >= 0xf0 && lead < 0xf5                                 ? 4
+                                                                              : 0;
+  if (size == 0 || text.size() < size) return 0;
+  for (size_t i = 1; i < size; ++i)
+    if ((at(i) & 0xc0) != 0x80) return 0;
+  // Longer than needed, a surrogate, or beyond the last code point.
+  if ((lead == 0xe0 && at(1) < 0xa0) || (lead == 0xed && at(1) > 0x9f) ||
+      (lead == 0xf0 && at(1) < 0x90) || (lead == 0xf4 && at(1) > 0x8f))
+    return 0;
+  return size;
+}
+
 // A value as Go's %q would show it: newlines of a hostile value must not forge a log line.
 void AppendQuoted(std::string& out, std::string_view value) {
   out += '"';
@@ -46,6 +65,18 @@ void AppendQuoted(std::string& out, std::string_view value) {
     else out += static_cast<char>(c);
   }
   out += '"';
+}
+
+// JSON is UTF-8; a byte of a hostile value that is not becomes U+FFFD.
+std::string ValidUtf8(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t size = Utf8Length(text);
+    if (size == 0) out += "\xef\xbf\xbd";
+    else out += text.substr(0, size);
+    text.remove_prefix(std::max<size_t>(size, 1));
+  }
+  return out;
 }
 
 std::string TextLine(Severity severity, const char* file, int line, std::string_view message,
@@ -74,11 +105,12 @@ std::string JsonLine(Severity severity, const char* file, int line, std::string_
                           static_cast<double>(ToUnixNanos(Now()) / 1000) / 1000.0);
   cJSON_AddStringToObject(root.get(), "caller",
                           StrCat(BaseName(file), ":", line).c_str());
-  cJSON_AddStringToObject(root.get(), "msg", std::string(message).c_str());
+  cJSON_AddStringToObject(root.get(), "msg", ValidUtf8(message).c_str());
   if (severity == Severity::kDebug || severity == Severity::kInfo)
     cJSON_AddNumberToObject(root.get(), "v", severity == Severity::kDebug ? 1 : 0);
   for (const LogField& field : fields)
-    cJSON_AddStringToObject(root.get(), std::string(field.key).c_str(), field.value.c_str());
+    cJSON_AddStringToObject(root.get(), std::string(field.key).c_str(),
+                            ValidUtf8(field.value).c_str());
   std::unique_ptr<char, decltype(&cJSON_free)> text(cJSON_PrintUnformatted(root.get()), cJSON_free);
   return text ? StrCat(text.get(), "\n") : std::string();
 }

@@ -7,6 +7,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
 
 #include <boost/system/system_error.hpp>
 
@@ -93,21 +94,36 @@ void RunFor(Loop& loop, VirtualClock& clock, Nanos limit) {
   while (clock.AdvanceToNext(end));
 }
 
-Task<absl::Status> WaitReadable(Loop& loop, int fd) {
-  asio::posix::stream_descriptor stream(loop.io(), fd);
-  boost::system::error_code ec;
-  std::exception_ptr cancelled;
-  try {
-    co_await stream.async_wait(asio::posix::stream_descriptor::wait_read,
-                               asio::redirect_error(asio::use_awaitable, ec));
-  } catch (const boost::system::system_error&) {
-    cancelled = std::current_exception();
+namespace {
+
+// A stream_descriptor closes what it holds; this one gives it back, also when a wait throws.
+struct BorrowedFd {
+  asio::posix::stream_descriptor stream;
+  ~BorrowedFd() {
+    if (stream.is_open()) stream.release();
   }
-  stream.release();
-  if (cancelled) std::rethrow_exception(cancelled);
+};
+
+Task<absl::Status> WaitFor(Loop& loop, int fd, asio::posix::stream_descriptor::wait_type what) {
+  BorrowedFd borrowed{asio::posix::stream_descriptor(loop.io())};
+  boost::system::error_code ec;
+  borrowed.stream.assign(fd, ec);
+  if (ec) co_return absl::InternalError(StrCat("watch fd ", fd, ": ", ec.message()));
+  co_await borrowed.stream.async_wait(what, asio::redirect_error(asio::use_awaitable, ec));
+  // Nobody else ends this wait: the task was cancelled.
   if (ec == asio::error::operation_aborted) throw boost::system::system_error(ec);
   if (ec) co_return absl::InternalError(StrCat("wait for fd ", fd, ": ", ec.message()));
   co_return absl::OkStatus();
+}
+
+}  // namespace
+
+Task<absl::Status> WaitReadable(Loop& loop, int fd) {
+  return WaitFor(loop, fd, asio::posix::stream_descriptor::wait_read);
+}
+
+Task<absl::Status> WaitWritable(Loop& loop, int fd) {
+  return WaitFor(loop, fd, asio::posix::stream_descriptor::wait_write);
 }
 
 }  // namespace keelson::base

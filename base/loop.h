@@ -83,5 +83,7 @@ Task<std::invoke_result_t<F>> RunBlocking(Loop& loop, F fn) {
 
 // Waits until `fd` is readable (or has hung up). The descriptor stays the caller's.
 Task<absl::Status> WaitReadable(Loop& loop, int fd);
+// The same for writing.
+Task<absl::Status> WaitWritable(Loop& loop, int fd);
 
 }  // namespace keelson::base

@@ -9,11 +9,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 
 #include "base/errno_status.h"
 
 namespace keelson::base {
+
+namespace asio = boost::asio;
+
 namespace {
 
 struct Pipes {
@@ -86,29 +91,43 @@ Task<void> Feed(Loop& loop, UniqueFd fd, std::string data) {
     if (n > 0) {
       rest.remove_prefix(static_cast<size_t>(n));
     } else if (errno == EAGAIN) {
-      // Only inputs beyond the socket buffer come here; the child has to read before we go on.
-      co_await Sleep(loop.clock(), std::chrono::milliseconds(5));
+      absl::Status ready = co_await WaitWritable(loop, fd.get());
+      if (!ready.ok()) co_return;
     } else if (errno != EINTR) {
       break;  // the child does not want it
     }
   }
 }
 
-Task<void> Drain(Loop& loop, UniqueFd fd, size_t limit, std::string* out, bool* truncated) {
-  char buffer[16384];
-  while (true) {
-    ssize_t n = ::read(fd.get(), buffer, sizeof(buffer));
-    if (n == 0) co_return;
-    if (n > 0) {
-      size_t take = std::min(static_cast<size_t>(n), limit - out->size());
-      if (take < static_cast<size_t>(n)) *truncated = true;
-      out->append(buffer, take);
-    } else if (errno == EAGAIN) {
-      absl::Status ready = co_await WaitReadable(loop, fd.get());
-      if (!ready.ok()) co_return;
-    } else if (errno != EINTR) {
-      co_return;
+// What a child writes to one of its pipes.
+struct Output {
+  UniqueFd fd;
+  size_t limit;
+  std::string* text;
+  bool* truncated;
+
+  // Takes what is there. False when the other side has closed it.
+  bool TakeReady() const {
+    char buffer[16384];
+    while (true) {
+      ssize_t n = ::read(fd.get(), buffer, sizeof(buffer));
+      if (n > 0) {
+        size_t take = std::min(static_cast<size_t>(n), limit - text->size());
+        if (take < static_cast<size_t>(n)) *truncated = true;
+        text->append(buffer, take);
+      } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+        return false;
+      } else if (errno == EAGAIN) {
+        return true;
+      }
     }
+  }
+};
+
+Task<void> Drain(Loop& loop, const Output* output) {
+  while (output->TakeReady()) {
+    absl::Status ready = co_await WaitReadable(loop, output->fd.get());
+    if (!ready.ok()) co_return;
   }
 }
 
@@ -166,12 +185,12 @@ Task<absl::StatusOr<ChildResult>> RunChild(Loop& loop, ChildOptions options) {
     timed_out = true;
     child.Kill();
   });
+  const Output out{std::move(pipes->out), options.max_output, &result.out, &result.truncated};
+  const Output err{std::move(pipes->err), options.max_output, &result.err, &result.truncated};
   TaskGroup io(loop);
   io.Spawn("child stdin", Feed(loop, std::move(pipes->in), std::move(options.stdin_data)));
-  io.Spawn("child stdout", Drain(loop, std::move(pipes->out), options.max_output, &result.out,
-                                 &result.truncated));
-  io.Spawn("child stderr", Drain(loop, std::move(pipes->err), options.max_output, &result.err,
-                                 &result.truncated));
+  io.Spawn("child stdout", Drain(loop, &out));
+  io.Spawn("child stderr", Drain(loop, &err));
   std::exception_ptr cancelled;
   try {
     absl::Status exited = co_await WaitReadable(loop, child.pidfd());
@@ -182,14 +201,18 @@ Task<absl::StatusOr<ChildResult>> RunChild(Loop& loop, ChildOptions options) {
   }
   result.exit_code = child.Reap();
   loop.clock().Cancel(timer);
+  // A cancelled task may not wait any more, and the three must have ended before we do.
+  if (cancelled)
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   // A grandchild may hold the pipes open: what the child itself wrote is there already.
-  if (cancelled || timed_out) io.Cancel();
-  co_await internal::JoinOrCancel(io);
+  co_await io.CancelAndJoin();
   if (cancelled) std::rethrow_exception(cancelled);
+  out.TakeReady();
+  err.TakeReady();
   if (timed_out)
     co_return absl::DeadlineExceededError(
         StrCat(options.argv[0], " did not exit within ", GoDuration(options.timeout),
-                     " and was killed"));
+               " and was killed"));
   co_return result;
 }
 
