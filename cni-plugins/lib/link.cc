@@ -30,10 +30,20 @@ std::string GetText(nlattr* attr) {
   return std::string(s, ::strnlen(s, static_cast<size_t>(nla_len(attr))));
 }
 
+void ParsePort(nlattr* port, Link* out) {
+  nlattr* tb[IFLA_BRPORT_MAX + 1];
+  if (nla_parse_nested(tb, IFLA_BRPORT_MAX, port, nullptr) < 0) return;
+  if (auto v = Get<uint8_t>(tb[IFLA_BRPORT_MODE])) out->port_hairpin = *v != 0;
+  if (auto v = Get<uint8_t>(tb[IFLA_BRPORT_ISOLATED])) out->port_isolated = *v != 0;
+}
+
 void ParseInfo(nlattr* info, Link* out) {
   nlattr* tb[IFLA_INFO_MAX + 1];
   if (!info || nla_parse_nested(tb, IFLA_INFO_MAX, info, nullptr) < 0) return;
   out->kind = GetText(tb[IFLA_INFO_KIND]);
+  if (tb[IFLA_INFO_SLAVE_DATA] && GetText(tb[IFLA_INFO_SLAVE_KIND]) == "bridge") {
+    ParsePort(tb[IFLA_INFO_SLAVE_DATA], out);
+  }
   if (!tb[IFLA_INFO_DATA]) return;
   const auto data = [&](int attr) {
     return nla_find(static_cast<nlattr*>(nla_data(tb[IFLA_INFO_DATA])), nla_len(tb[IFLA_INFO_DATA]),

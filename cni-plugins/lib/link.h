@@ -36,6 +36,8 @@ struct Link {
   std::optional<int> vlan_id;          // vlan
   std::optional<int> mode;             // MACVLAN_MODE_* or IPVLAN_MODE_*
   std::optional<int> vrf_table;        // vrf
+  std::optional<bool> port_hairpin;    // bridge ports
+  std::optional<bool> port_isolated;   // bridge ports
   bool up() const;
 };
 

@@ -13,6 +13,7 @@
 #include "cni-plugins/lib/ipam.h"
 #include "cni-plugins/lib/masq.h"
 #include "cni-plugins/lib/undo.h"
+#include "cni-plugins/main/bridge_check.h"
 #include "cni-plugins/main/bridge_conf.h"
 #include "cni-plugins/registry.h"
 
@@ -269,43 +270,6 @@ class Attach {
   Undo undo_;  // last: its steps use the members above
 };
 
-Status CheckBridgeDevice(Rtnl& host, const BridgeConf& conf, const Result& previous, Link* out) {
-  const auto want = std::ranges::find(previous.interfaces, conf.bridge, &Interface::name);
-  if (want == previous.interfaces.end()) {
-    return Status::Invalid("prevResult.interfaces: bridge " + conf.bridge + " missing");
-  }
-  CNI_LET(*out, host.ByName(conf.bridge));
-  if (out->kind != "bridge") return Status::Internal(conf.bridge + " is not a bridge");
-  if (!want->mac.empty() && want->mac != out->mac.ToString()) {
-    return Status::Internal("bridge " + conf.bridge + " has address " + out->mac.ToString() +
-                            ", not " + want->mac);
-  }
-  const bool promisc = (out->flags & IFF_PROMISC) != 0 || out->promiscuity > 0;
-  if (promisc == conf.promisc) return {};
-  return Status::Internal("bridge " + conf.bridge + ": promiscuous mode is " +
-                          (promisc ? "on" : "off") + ", not as configured");
-}
-
-// The port is whatever host device of prevResult pairs with the container's end and is on the
-// bridge.
-Status CheckPort(Rtnl& host, const Link& bridge, const Link& inside, const Result& previous) {
-  for (const Interface& i : previous.interfaces) {
-    if (!i.sandbox.empty() || i.name == bridge.name) continue;
-    Or<Link> port = host.ByName(i.name);
-    if (!port.ok() || port->index != inside.parent || port->parent != inside.index) continue;
-    if (port->master != bridge.index) {
-      return Status::Internal("interface " + i.name + " is not a port of bridge " + bridge.name);
-    }
-    if (!i.mac.empty() && i.mac != port->mac.ToString()) {
-      return Status::Internal("interface " + i.name + " has address " + port->mac.ToString() +
-                              ", not " + i.mac);
-    }
-    return {};
-  }
-  return Status::Internal("no interface of prevResult connects the container to bridge " +
-                          bridge.name);
-}
-
 class Bridge final : public Plugin {
  public:
   Status Validate(const Request& request) override {
@@ -337,18 +301,8 @@ class Bridge final : public Plugin {
 
   Status Check(const Request& request) override {
     CNI_LET(const BridgeConf conf, ParseBridgeConf(request));
-    const Result& previous = *request.conf.prev_result;
     if (!request.conf.ipam_type.empty()) CNI_TRY(IpamCheck(request));
-    CNI_LET(const NetNs ns, NetNs::Open(request.args.netns));
-    CNI_LET(Rtnl host, Rtnl::Open());
-    CNI_LET(Rtnl container, Rtnl::OpenIn(ns));
-    Link bridge;
-    CNI_TRY(CheckBridgeDevice(host, conf, previous, &bridge));
-    CNI_LET(const Interface want, ContainerInterface(request));
-    CNI_LET(const Link inside, CheckContainerLink(container, want, "veth"));
-    CNI_TRY(CheckPort(host, bridge, inside, previous));
-    if (conf.disable_container_interface) return {};
-    return CheckAddressesAndRoutes(container, request.args.ifname, previous);
+    return CheckBridge(request, conf);
   }
 
   Status Ready(const Request& request) override {

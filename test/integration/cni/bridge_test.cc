@@ -340,10 +340,26 @@ TEST_F(Bridge, CheckSeesWhatIsMissing) {
   EXPECT_NE(Do("CHECK", net, c).msg().find("0.0.0.0/0"), std::string::npos);
 
   net = fresh();
-  const std::string port =
-      Json::Parse(net)->Find("prevResult")->Find("interfaces")->items()[1].Find("name")->text();
-  ASSERT_TRUE(host().Change(host().ByName(port)->index, {.master = 0}).ok());
+  const auto port_of = [](const std::string& conf) {
+    const Json j = *Json::Parse(conf);
+    return j.Find("prevResult")->Find("interfaces")->items()[1].Find("name")->text();
+  };
+  ASSERT_TRUE(host().Change(host().ByName(port_of(net))->index, {.master = 0}).ok());
   EXPECT_NE(Do("CHECK", net, c).msg().find("not a port of bridge"), std::string::npos);
+
+  net = fresh();
+  ASSERT_TRUE(host().SetPort(host().ByName(port_of(net))->index, true, std::nullopt).ok());
+  EXPECT_NE(Do("CHECK", net, c).msg().find("hairpinMode is on"), std::string::npos);
+
+  net = fresh();
+  ASSERT_TRUE(host().SetPort(host().ByName(port_of(net))->index, std::nullopt, true).ok());
+  EXPECT_NE(Do("CHECK", net, c).msg().find("portIsolation is on"), std::string::npos);
+
+  net = fresh();
+  const Cidr gateway = *Cidr::Parse("10.77.0.1/16");
+  ASSERT_TRUE(host().DeleteAddress(host().ByName("klbr0")->index, gateway).ok());
+  EXPECT_NE(Do("CHECK", net, c).msg().find("gateway 10.77.0.1/16 is not on klbr0"),
+            std::string::npos);
 
   net = fresh();
   ASSERT_TRUE(inside.Change(index(), {.mac = *Mac::Parse("02:00:00:00:00:77")}).ok());

@@ -74,6 +74,10 @@ TEST_F(Vm, BridgeVlansAreSeparate) {
   const std::string at_other = AddressOf(Ok("ADD", BridgeNet(R"("vlan":200)"), other));
   EXPECT_TRUE(*host().ByName("klbr0")->vlan_filtering);
   EXPECT_EQ(PortVlans(ra), std::vector<int>{100});
+  const std::string checked = WithPrev(BridgeNet(R"("vlan":100)"), ra);
+  Ok("CHECK", checked, a);
+  EXPECT_NE(Do("CHECK", WithPrev(BridgeNet(R"("vlan":300)"), ra), a).msg().find("VLAN 300"),
+            std::string::npos);
   EXPECT_EQ(UdpSource(&a.ns(), &b.ns(), at_b), AddressOf(ra));
   EXPECT_EQ(UdpSource(&a.ns(), &other.ns(), at_other, 5353, kNever), "");
 }
