@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <memory>
 
 #include "base/errno_status.h"
 #include "base/files.h"
@@ -44,9 +46,21 @@ std::string_view Word(std::string_view line, int n) {
   return line.substr(0, line.find(' '));
 }
 
-bool IsMounted(const std::string& path) {
+// mountinfo knows no links: the same path with those on the way to its last part resolved. The root
+// directory itself may well be a link to a larger disk.
+std::string AsMountinfoSays(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  if (slash == std::string::npos || slash == 0) return path;
+  std::unique_ptr<char, decltype(&::free)> real(
+      ::realpath(path.substr(0, slash).c_str(), nullptr), ::free);
+  if (!real) return path;
+  return base::JoinPath(real.get(), path.substr(slash + 1));
+}
+
+bool IsMounted(const std::string& given) {
   auto info = base::ReadFile("/proc/self/mountinfo", kMaxMountinfo);
   if (!info.ok()) return false;
+  const std::string path = AsMountinfoSays(given);
   auto mounts = MountsBelow(*info, path);
   return std::find(mounts.begin(), mounts.end(), path) != mounts.end();
 }
@@ -91,7 +105,7 @@ absl::Status UnmountBelow(const std::string& dir) {
   auto info = base::ReadFile("/proc/self/mountinfo", kMaxMountinfo);
   if (!info.ok()) return info.status();
   absl::Status first;
-  for (const auto& point : MountsBelow(*info, dir)) {
+  for (const auto& point : MountsBelow(*info, AsMountinfoSays(dir))) {
     if (::umount2(point.c_str(), UMOUNT_NOFOLLOW) == 0 || errno == EINVAL || errno == ENOENT)
       continue;
     // EBUSY: a process still has files open there.

@@ -25,7 +25,7 @@ absl::Status MountFresh(const std::string& fs_type, const std::string& path,
 // source is walked again. `target` exists and is of the same kind.
 absl::Status BindFd(int source_fd, const std::string& target);
 
-// Unmounts everything at or below `dir`. A busy mount is detached: its users keep it, nobody new
+// Unmounts everything at or below `dir`, whose way there may be a link. A busy mount is detached: its users keep it, nobody new
 // reaches it.
 absl::Status UnmountBelow(const std::string& dir);
 

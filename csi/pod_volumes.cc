@@ -46,8 +46,10 @@ std::set<std::string> UsedVolumes(const v1::Pod& pod) {
   return used;
 }
 
-// Sum of the containers' memory limits; 0 when one has none.
+// The pod's own memory limit, else the sum of its containers'; 0 when one of those has none.
 int64_t PodMemoryLimit(const v1::Pod& pod) {
+  const auto& own = pod.spec().resources().limits();
+  if (auto it = own.find("memory"); it != own.end()) return BytesOf(it->second);
   int64_t sum = 0;
   for (const auto& c : pod.spec().containers()) {
     auto it = c.resources().limits().find("memory");
@@ -65,11 +67,20 @@ struct EmptyDir {
   std::optional<gid_t> group;
 };
 
+// Memory that a pod asked for is not to end up on a disk: noswap, where the kernel has it (tmpfs(5),
+// Linux 6.4).
+absl::Status MountMedium(const EmptyDir& dir) {
+  if (dir.fs_type != "tmpfs") return MountFresh(dir.fs_type, dir.path, dir.options);
+  absl::Status status = MountFresh(dir.fs_type, dir.path, dir.options + ",noswap");
+  if (status.ok()) return status;
+  return MountFresh(dir.fs_type, dir.path, dir.options);
+}
+
 absl::Status SetUp(const EmptyDir& dir) {
   const bool fresh = !base::PathExists(dir.path);
   RETURN_IF_ERROR(base::MakeDirs(dir.path.substr(0, dir.path.find_last_of('/')), 0750));
   RETURN_IF_ERROR(base::MakeDirs(dir.path, 0777));
-  if (!dir.fs_type.empty()) RETURN_IF_ERROR(MountFresh(dir.fs_type, dir.path, dir.options));
+  if (!dir.fs_type.empty()) RETURN_IF_ERROR(MountMedium(dir));
   if (!fresh) return absl::OkStatus();
   mode_t mode = 0777;
   if (dir.group) {

@@ -30,6 +30,9 @@ absl::StatusOr<base::UniqueFd> OpenPathBeneath(int dir_fd, const std::string& pa
   return base::UniqueFd(static_cast<int>(fd));
 }
 
+// chmod(2) does not take O_PATH descriptors but by their name in proc(5).
+std::string FdPath(int fd) { return base::StrCat("/proc/self/fd/", fd); }
+
 // Makes the last missing directories one by one, each beneath a descriptor of its parent.
 absl::StatusOr<base::UniqueFd> MakeBeneath(int root_fd, const std::string& path) {
   auto root = OpenPathBeneath(root_fd, ".");
@@ -45,9 +48,12 @@ absl::StatusOr<base::UniqueFd> MakeBeneath(int root_fd, const std::string& path)
     if (absl::IsNotFound(next.status())) {
       struct stat st {};
       if (::fstat(parent.get(), &st) < 0) return base::ErrnoStatus("fstat", path);
-      if (::mkdirat(parent.get(), name.c_str(), st.st_mode & 07777) < 0 && errno != EEXIST)
-        return base::ErrnoStatus("make subPath directory", path);
+      const bool made = ::mkdirat(parent.get(), name.c_str(), st.st_mode & 07777) == 0;
+      if (!made && errno != EEXIST) return base::ErrnoStatus("make subPath directory", path);
       next = OpenPathBeneath(parent.get(), name);
+      // The umask took bits away. By descriptor: the name may be something else by now.
+      if (made && next.ok() && ::chmod(FdPath(next->get()).c_str(), st.st_mode & 07777) < 0)
+        return base::ErrnoStatus("chmod subPath directory", path);
     }
     if (!next.ok()) return next;
     parent = *std::move(next);

@@ -31,7 +31,7 @@ class PodVolumes {
 
   // The directory or file `sub_path` of a mounted volume, bound to a path of ours so that a container
   // that swaps the path for a link cannot lead us out (CVE-2021-25741). `index` is the mount's place in
-  // the container's volumeMounts. A missing directory is made (0750).
+  // the container's volumeMounts. A missing directory is made, with the mode of the one above.
   virtual base::Task<absl::StatusOr<std::string>> BindSubPath(std::string pod_uid,
                                                               std::string volume,
                                                               MountedVolume mounted,
