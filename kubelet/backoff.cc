@@ -26,7 +26,7 @@ void BackoffTable::Next(const std::string& key, base::MonoTime event, base::Mono
 }
 
 void BackoffTable::Prune(base::MonoTime now) {
-  std::erase_if(entries_, [&](const auto& item) { return now - item.second.updated > 2 * max_; });
+  std::erase_if(entries_, [&](const auto& item) { return now - item.second.updated > forget_; });
 }
 
 }  // namespace keelson::kubelet

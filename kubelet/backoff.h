@@ -12,17 +12,20 @@ namespace keelson::kubelet {
 
 class BackoffTable {
  public:
-  BackoffTable(base::Nanos initial, base::Nanos max) : initial_(initial), max_(max) {}
+  // A key that stays quiet for longer than `forget` (twice the maximum unless told) begins anew.
+  BackoffTable(base::Nanos initial, base::Nanos max) : BackoffTable(initial, max, 2 * max) {}
+  BackoffTable(base::Nanos initial, base::Nanos max, base::Nanos forget)
+      : initial_(initial), max_(max), forget_(forget) {}
 
   // What is left of the delay that began at `event` (a container's end); zero when there is none.
   base::Nanos Remaining(const std::string& key, base::MonoTime event, base::MonoTime now) const;
   // Full length of the delay in force, for messages; zero when there is none.
   base::Nanos Delay(const std::string& key) const;
   // Counts one more failure: the first sets the initial delay, later ones double it up to the
-  // maximum; a quiet time of twice the maximum starts anew.
+  // maximum; after a quiet time the first one counts again.
   void Next(const std::string& key, base::MonoTime event, base::MonoTime now);
   void Reset(const std::string& key) { entries_.erase(key); }
-  // Forgets what has been quiet for twice the maximum.
+  // Drops what has been quiet for long enough to begin anew.
   void Prune(base::MonoTime now);
   size_t size() const { return entries_.size(); }
 
@@ -32,11 +35,12 @@ class BackoffTable {
     base::MonoTime updated;
   };
   bool Expired(const Entry& entry, base::MonoTime event) const {
-    return event - entry.updated > 2 * max_;
+    return event - entry.updated > forget_;
   }
 
-  const base::Nanos initial_;
-  const base::Nanos max_;
+  base::Nanos initial_;
+  base::Nanos max_;
+  base::Nanos forget_;
   std::map<std::string, Entry> entries_;
 };
 

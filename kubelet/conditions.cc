@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kubelet/conditions.h"
 
+#include <algorithm>
 #include <array>
+#include <optional>
 
 #include "absl/strings/str_join.h"
 #include "base/strings.h"
@@ -65,6 +67,7 @@ Outcome Initialized(const StatusInput& in, const v1::PodStatus& status) {
 Outcome ContainersReady(const StatusInput& in, const v1::PodStatus& status) {
   if (status.phase() == "Succeeded") return {false, "PodCompleted", ""};
   if (status.phase() == "Failed") return {false, "PodFailed", ""};
+  if (status.containerstatuses().empty()) return {false, "UnknownContainerStatuses", ""};
   Culprits culprits;
   auto check = [&](const v1::Container& c, const auto& list) {
     const v1::ContainerStatus* s = Find(list, c.name());
@@ -75,8 +78,7 @@ Outcome ContainersReady(const StatusInput& in, const v1::PodStatus& status) {
     if (IsSidecar(c)) check(c, status.initcontainerstatuses());
   for (const auto& c : in.pod.spec().containers()) check(c, status.containerstatuses());
   if (culprits.none()) return {};
-  return {false, culprits.unknown.empty() ? "ContainersNotReady" : "UnknownContainerStatuses",
-          culprits.Message("unready")};
+  return {false, "ContainersNotReady", culprits.Message("unready")};
 }
 
 Outcome Ready(const StatusInput& in, const Outcome& containers_ready) {
@@ -95,6 +97,23 @@ Outcome Ready(const StatusInput& in, const Outcome& containers_ready) {
   return {false, "ReadinessGatesNotReady", absl::StrJoin(unready, ", ")};
 }
 
+// KEP-5532; nullopt for a pod without such a rule.
+std::optional<Outcome> AllContainersRestarting(const StatusInput& in, const v1::PodStatus& status) {
+  auto has_rule = [](const v1::Container& c) {
+    return std::any_of(
+        c.restartpolicyrules().begin(), c.restartpolicyrules().end(),
+        [](const auto& rule) { return rule.action() == "RestartAllContainers"; });
+  };
+  const v1::PodSpec& spec = in.pod.spec();
+  if (std::none_of(spec.containers().begin(), spec.containers().end(), has_rule) &&
+      std::none_of(spec.initcontainers().begin(), spec.initcontainers().end(), has_rule))
+    return std::nullopt;
+  if (status.phase() == "Succeeded") return Outcome{false, "PodCompleted", ""};
+  if (status.phase() == "Failed") return Outcome{false, "PodFailed", ""};
+  if (!RestartAllAsked(in.pod, in.seen)) return Outcome{false, "", ""};
+  return Outcome{true, "RestartAllContainersStarted", "container exited with restart policy rule"};
+}
+
 void Add(const StatusInput& in, const std::string& type, const Outcome& outcome,
          v1::PodStatus& status) {
   auto* c = status.add_conditions();
@@ -111,8 +130,9 @@ void Add(const StatusInput& in, const std::string& type, const Outcome& outcome,
     SetTime(in.now, c->mutable_lasttransitiontime());
 }
 
-constexpr std::array<const char*, 5> kOwned = {"PodReadyToStartContainers", "Initialized", "Ready",
-                                               "ContainersReady", "PodScheduled"};
+constexpr std::array<const char*, 6> kOwned = {"PodReadyToStartContainers", "Initialized",
+                                               "Ready",           "ContainersReady",
+                                               "PodScheduled",    "AllContainersRestarting"};
 
 bool IsOwned(const std::string& type) {
   for (const char* owned : kOwned)
@@ -135,6 +155,8 @@ void AddConditions(const StatusInput& in, v1::PodStatus& status) {
   Add(in, "Ready", Ready(in, containers_ready), status);
   Add(in, "ContainersReady", containers_ready, status);
   Add(in, "PodScheduled", {}, status);
+  if (auto restarting = AllContainersRestarting(in, status))
+    Add(in, "AllContainersRestarting", *restarting, status);
   for (const auto& c : in.previous.conditions())
     if (!IsOwned(c.type())) *status.add_conditions() = c;
 }

@@ -6,8 +6,8 @@
 
 namespace keelson::kubelet {
 
-// Adds PodReadyToStartContainers, Initialized, Ready, ContainersReady and PodScheduled to `status`,
-// whose container statuses and phase are set. A condition whose status did not change since
+// Adds PodReadyToStartContainers, Initialized, Ready, ContainersReady, PodScheduled and, for a pod with
+// such a rule, AllContainersRestarting to `status`, whose container statuses and phase are set. A condition whose status did not change since
 // `in.previous` keeps its lastTransitionTime; conditions of others are carried on.
 void AddConditions(const StatusInput& in, v1::PodStatus& status);
 

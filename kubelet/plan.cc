@@ -21,6 +21,20 @@ bool RuleMatches(const v1::ContainerRestartRule& rule, int exit_code) {
   return codes.operator_() == "NotIn" ? !listed : listed;
 }
 
+const std::string& PolicyOf(const v1::Pod& pod, const v1::Container& container) {
+  return container.has_restartpolicy() ? container.restartpolicy() : pod.spec().restartpolicy();
+}
+
+bool AsksForRestartAll(const v1::Pod& pod, const ObservedPod& seen, const ObservedContainer& c) {
+  if (c.state != ContainerState::kExited || seen.Newest(c.name) != &c) return false;
+  auto asks = [&](const v1::Container& spec) {
+    return spec.name() == c.name &&
+           DecideRestart(pod, spec, c.exit_code) == RestartDecision::kRestartAllContainers;
+  };
+  return std::any_of(pod.spec().containers().begin(), pod.spec().containers().end(), asks) ||
+         std::any_of(pod.spec().initcontainers().begin(), pod.spec().initcontainers().end(), asks);
+}
+
 // One pass over one pod; each method handles one group of containers.
 class Planner {
  public:
@@ -32,9 +46,13 @@ class Planner {
       PlanSandbox(need);
       return std::move(plan_);
     }
+    if (RestartAllAsked(in_.pod, in_.seen)) {
+      RestartAll();
+      return std::move(plan_);
+    }
     plan_.initialized = PlanInit();
     if (failed_for_good_) {
-      plan_.stop_pod = true;
+      StopPod();
       return std::move(plan_);
     }
     if (plan_.initialized) PlanRegular();
@@ -48,21 +66,28 @@ class Planner {
     const std::string& policy = spec_.restartpolicy();
     bool had_containers = !in_.seen.containers.empty();
     bool nothing_left = policy == "Never" && need.attempt > 0 && had_containers;
-    if (policy != "Always" && !nothing_left && AnyRegularCreated())
+    if (!nothing_left && AnyRegularCreated())
       nothing_left = std::all_of(
           spec_.containers().begin(), spec_.containers().end(), [&](const v1::Container& c) {
             const ObservedContainer* seen = in_.seen.Newest(c.name());
-            return seen && seen->state == ContainerState::kExited &&
-                   DecideRestart(in_.pod, c, seen->exit_code) == RestartDecision::kNo;
+            return seen && seen->state == ContainerState::kExited && !RunsAgain(c, *seen);
           });
-    if (nothing_left) {
-      plan_.stop_pod = true;
-      return;
-    }
+    if (nothing_left) return StopPod();
     plan_.create_sandbox = true;
     plan_.sandbox_attempt = need.attempt;
     plan_.sandbox_changed = need.replaces;
     for (size_t i = 1; i < in_.seen.sandboxes.size(); ++i) PruneSandbox(in_.seen.sandboxes[i]);
+  }
+
+  void StopPod() {
+    plan_.stop_pod = true;
+    plan_.start.clear();
+  }
+
+  // Whether an ended container is started again, now or after its back-off.
+  bool RunsAgain(const v1::Container& c, const ObservedContainer& ended) const {
+    return in_.start_again.contains(ended.id) ||
+           DecideRestart(in_.pod, c, ended.exit_code) != RestartDecision::kNo;
   }
 
   bool AnyRegularCreated() const {
@@ -83,7 +108,7 @@ class Planner {
 
   void Start(ContainerKind kind, int index, const ObservedContainer* last) {
     const v1::Container& c = ContainerOf(in_.pod, kind, index);
-    if (in_.busy.contains(c.name())) return;
+    if (in_.busy.contains(c.name()) || in_.pod.metadata().has_deletiontimestamp()) return;
     for (const auto& planned : plan_.start)
       if (planned.kind == kind && planned.index == index) return;
     if (last && last->state == ContainerState::kCreated && last->hash == HashOf(c) &&
@@ -122,9 +147,11 @@ class Planner {
     return it == in_.hashes.end() ? kNone : it->second;
   }
 
-  void Kill(const ObservedContainer& c, KillCause cause, std::string message) {
+  void Kill(const ObservedContainer& c, KillCause cause, std::string message, bool start_again) {
     if (in_.busy.contains(c.name)) return;
-    plan_.kill.push_back({c.id, c.name, cause, std::move(message)});
+    if (start_again && cause != KillCause::kUnknownState && cause != KillCause::kRestartAll)
+      message += ", will be restarted";
+    plan_.kill.push_back({c.id, c.name, cause, std::move(message), start_again});
   }
 
   static ProbeResult ResultOf(const std::map<std::string, ProbeResult>& results,
@@ -136,18 +163,20 @@ class Planner {
   // A running container that must not go on as it is; true when it is being killed.
   bool KillIfUnwanted(const v1::Container& c, const ObservedContainer& seen) {
     if (!seen.hash.empty() && seen.hash != HashOf(c)) {
-      Kill(seen, KillCause::kSpecChanged, StrCat("Container ", c.name(), " definition changed"));
+      Kill(seen, KillCause::kSpecChanged, StrCat("Container ", c.name(), " definition changed"),
+           true);
       return true;
     }
+    // The rules for exit codes do not apply: it has not exited.
+    const bool again = PolicyOf(in_.pod, c) != "Never";
     if (c.has_livenessprobe() &&
         ResultOf(in_.probes.liveness, seen.id) == ProbeResult::kFailure) {
-      Kill(seen, KillCause::kLiveness,
-           StrCat("Container ", c.name(), " failed liveness probe, will be restarted"));
+      Kill(seen, KillCause::kLiveness, StrCat("Container ", c.name(), " failed liveness probe"),
+           again);
       return true;
     }
     if (c.has_startupprobe() && ResultOf(in_.probes.startup, seen.id) == ProbeResult::kFailure) {
-      Kill(seen, KillCause::kStartup,
-           StrCat("Container ", c.name(), " failed startup probe, will be restarted"));
+      Kill(seen, KillCause::kStartup, StrCat("Container ", c.name(), " failed startup probe"), again);
       return true;
     }
     return false;
@@ -167,7 +196,7 @@ class Planner {
       const bool busy = in_.busy.contains(c.name());
       if (previously || frontier_found) {
         // Past its turn: only a sidecar is still kept running.
-        if (sidecar && (seen || previously)) KeepSidecar(i, c, seen);
+        if (sidecar) KeepSidecar(i, c, seen);
         continue;
       }
       if (!seen && !busy) continue;
@@ -188,7 +217,7 @@ class Planner {
     if (seen->state == ContainerState::kRunning) {
       KillIfUnwanted(c, *seen);
     } else if (seen->state == ContainerState::kUnknown) {
-      Kill(*seen, KillCause::kUnknownState, UnknownMessage(c));
+      Kill(*seen, KillCause::kUnknownState, UnknownMessage(c), true);
     } else {
       Start(ContainerKind::kInit, index, seen);
     }
@@ -206,10 +235,14 @@ class Planner {
         Start(ContainerKind::kInit, index, &seen);
         return false;
       case ContainerState::kUnknown:
-        Kill(seen, KillCause::kUnknownState, UnknownMessage(c));
+        // What it did is not known, so a policy of Never cannot let it run again.
+        if (PolicyOf(in_.pod, c) == "Never") failed_for_good_ = true;
+        else Kill(seen, KillCause::kUnknownState, UnknownMessage(c), true);
         return false;
       case ContainerState::kRunning:
-        if (!sidecar || KillIfUnwanted(c, seen)) return false;
+        if (!sidecar) return false;
+        // A sidecar that has started lets the next one start, even while it is being restarted.
+        KillIfUnwanted(c, seen);
         return !c.has_startupprobe() ||
                ResultOf(in_.probes.startup, seen.id) == ProbeResult::kSuccess;
       case ContainerState::kExited:
@@ -219,9 +252,10 @@ class Planner {
       Start(ContainerKind::kInit, index, &seen);
       return false;
     }
-    if (seen.exit_code == 0 && seen.reason != "OOMKilled") return true;
-    if (DecideRestart(in_.pod, c, seen.exit_code) == RestartDecision::kNo) failed_for_good_ = true;
-    else Start(ContainerKind::kInit, index, &seen);
+    const bool forced = in_.start_again.contains(seen.id);
+    if (!forced && seen.exit_code == 0 && seen.reason != "OOMKilled") return true;
+    if (RunsAgain(c, seen)) Start(ContainerKind::kInit, index, &seen);
+    else failed_for_good_ = true;
     return false;
   }
 
@@ -229,8 +263,7 @@ class Planner {
     bool alive = false;  // something is kept, or will be started now or after its back-off
     for (int i = 0; i < spec_.containers_size(); ++i)
       alive |= PlanRegularContainer(i, spec_.containers(i));
-    if (restart_all_) return RestartAll();
-    if (!alive) plan_.stop_pod = true;
+    if (!alive) StopPod();
   }
 
   bool PlanRegularContainer(int index, const v1::Container& c) {
@@ -245,39 +278,36 @@ class Planner {
       return true;
     }
     if (seen->state == ContainerState::kUnknown) {
-      Kill(*seen, KillCause::kUnknownState, UnknownMessage(c));
+      Kill(*seen, KillCause::kUnknownState, UnknownMessage(c), true);
       return true;
     }
     // It ended. A container whose definition changed since runs again whatever the policy says.
     bool changed = !seen->hash.empty() && seen->hash != HashOf(c);
-    switch (changed ? RestartDecision::kYes : DecideRestart(in_.pod, c, seen->exit_code)) {
-      case RestartDecision::kNo:
-        return false;
-      case RestartDecision::kRestartAllContainers:
-        restart_all_ = true;
-        return true;
-      case RestartDecision::kYes:
-        Start(ContainerKind::kRegular, index, seen);
-        return true;
-    }
-    return false;
+    if (!changed && !RunsAgain(c, *seen)) return false;
+    Start(ContainerKind::kRegular, index, seen);
+    return true;
   }
 
-  // KEP-5532: everything is killed at once and removed; the next plan starts from nothing.
+  // Kills what runs and removes what does not. The containers that asked for it are kept until they
+  // are all that is left: without them nobody would know that the others shall run again.
   void RestartAll() {
-    plan_.start.clear();
-    plan_.waiting.clear();
+    plan_.restart_all = true;
+    std::vector<std::string> sources;
     for (const auto& c : in_.seen.containers) {
-      if (c.state == ContainerState::kRunning || c.state == ContainerState::kUnknown)
-        Kill(c, KillCause::kRestartAll, StrCat("Container ", c.name, " restarts with its pod"));
+      if (AsksForRestartAll(in_.pod, in_.seen, c))
+        sources.push_back(c.id);
+      else if (c.state == ContainerState::kRunning || c.state == ContainerState::kUnknown)
+        Kill(c, KillCause::kRestartAll, StrCat("Container ", c.name, " restarts with its pod"),
+             false);
       else if (!in_.busy.contains(c.name))
         plan_.remove_containers.push_back(c.id);
     }
+    if (plan_.kill.empty() && in_.busy.empty() && plan_.remove_containers.empty())
+      plan_.remove_containers = std::move(sources);
   }
 
   // Of each container the newest instance and the newest ended one before it are kept.
   void Prune() {
-    if (restart_all_) return;
     std::map<std::string, int> ended;
     std::set<std::string> seen_names;
     for (const auto& c : in_.seen.containers) {
@@ -303,7 +333,6 @@ class Planner {
   const v1::PodSpec& spec_;
   PodPlan plan_;
   bool failed_for_good_ = false;
-  bool restart_all_ = false;
 };
 
 }  // namespace
@@ -316,11 +345,15 @@ RestartDecision DecideRestart(const v1::Pod& pod, const v1::Container& container
     return rule.action() == "RestartAllContainers" ? RestartDecision::kRestartAllContainers
                                                    : RestartDecision::kYes;
   }
-  const std::string& policy =
-      container.has_restartpolicy() ? container.restartpolicy() : pod.spec().restartpolicy();
+  const std::string& policy = PolicyOf(pod, container);
   if (policy == "Never") return RestartDecision::kNo;
   if (policy == "OnFailure") return exit_code != 0 ? RestartDecision::kYes : RestartDecision::kNo;
   return RestartDecision::kYes;
+}
+
+bool RestartAllAsked(const v1::Pod& pod, const ObservedPod& seen) {
+  return std::any_of(seen.containers.begin(), seen.containers.end(),
+                     [&](const ObservedContainer& c) { return AsksForRestartAll(pod, seen, c); });
 }
 
 std::string RestartBackoffKey(const v1::Pod& pod, const v1::Container& container) {

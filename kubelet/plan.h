@@ -2,8 +2,8 @@
 // What to do with a pod that should run: a pure function of the pod, what the runtime shows, the
 // clock and the back-off table. No I/O, no log, no clock of its own.
 //
-// The rules are those of upstream's sync: sandbox first, init containers in order, sidecars (KEP-753), regular containers; restart policies and
-// container restart rules (KEP-5307).
+// The rules are those of upstream's sync: sandbox first, init containers in order, sidecars (KEP-753),
+// regular containers; restart policies and container restart rules (KEP-5307, KEP-5532).
 #pragma once
 
 #include <functional>
@@ -38,6 +38,9 @@ struct PlanInput {
   // Containers a call is in progress for: nothing is planned for them.
   const std::set<std::string>& busy;
   const ProbeResults& probes;
+  // Ids of ended containers that we killed in order to start them again: what they exited with does
+  // not say whether they shall run.
+  std::set<std::string> start_again = {};
 };
 
 struct StartAction {
@@ -54,6 +57,7 @@ struct KillAction {
   std::string name;
   KillCause cause;
   std::string message;  // of the Killing event
+  bool start_again = true;  // by KillCause and restart policy, whatever it exits with
 };
 
 struct Waiting {
@@ -69,6 +73,10 @@ struct PodPlan {
   uint32_t sandbox_attempt = 0;
   bool sandbox_changed = false;  // there was one before
   bool host_namespaces_changed = false;
+
+  // A rule asked for it (KEP-5532): `kill` and `remove_containers` clear the pod but for its sandbox
+  // and logs; the container that asked goes last.
+  bool restart_all = false;
 
   std::vector<KillAction> kill;
   std::vector<StartAction> start;
@@ -87,6 +95,9 @@ PodPlan MakePlan(const PlanInput& input);
 // Whether a container that ended with `exit_code` runs again (pod policy, container policy, rules).
 enum class RestartDecision { kNo, kYes, kRestartAllContainers };
 RestartDecision DecideRestart(const v1::Pod& pod, const v1::Container& container, int exit_code);
+
+// Whether some container has ended in a way that restarts all containers, and is still there.
+bool RestartAllAsked(const v1::Pod& pod, const ObservedPod& seen);
 
 // The key of a container's restart back-off: another image or other resources start it anew.
 std::string RestartBackoffKey(const v1::Pod& pod, const v1::Container& container);

@@ -71,14 +71,16 @@ std::string ReadEnd(int fd, size_t max) {
   return text;
 }
 
-// A CRI log line without its time, stream and tag.
-std::string_view LogContent(std::string_view line) {
+// Adds a CRI log line without its time, stream and tag. Tag P: the writer's line goes on in the next.
+void AddLogLine(std::string_view line, std::string& text) {
+  bool partial = false;
   for (int i = 0; i < 3; ++i) {
     size_t space = line.find(' ');
-    if (space == std::string_view::npos) return line;
+    if (space == std::string_view::npos) break;
+    if (i == 2) partial = line.starts_with("P ") || line.starts_with("P:");
     line.remove_prefix(space + 1);
   }
-  return line;
+  base::StrAppend(&text, line, partial ? "" : "\n");
 }
 
 std::string LastLogLines(std::string_view log) {
@@ -91,7 +93,7 @@ std::string LastLogLines(std::string_view log) {
   }
   std::string text;
   size_t first = lines.size() > kFallbackLines ? lines.size() - kFallbackLines : 0;
-  for (size_t i = first; i < lines.size(); ++i) base::StrAppend(&text, LogContent(lines[i]), "\n");
+  for (size_t i = first; i < lines.size(); ++i) AddLogLine(lines[i], text);
   if (text.size() > kFallbackBytes) text.erase(0, text.size() - kFallbackBytes);
   return text;
 }

@@ -19,6 +19,12 @@ std::string FieldPath(ContainerKind kind, const std::string& container) {
                 container, "}");
 }
 
+std::string FieldPath(const v1::Pod& pod, const std::string& container) {
+  for (const auto& c : pod.spec().initcontainers())
+    if (c.name() == container) return FieldPath(ContainerKind::kInit, container);
+  return FieldPath(ContainerKind::kRegular, container);
+}
+
 PodImages::PodImages(base::Loop& loop, ImageSource& source, EventRecorder& events,
                      std::function<void()> on_change)
     : loop_(loop),

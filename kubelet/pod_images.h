@@ -98,5 +98,7 @@ class PodImages {
 
 // spec.containers{name} or spec.initContainers{name}.
 std::string FieldPath(ContainerKind kind, const std::string& container);
+// The same, by where the pod's spec has the container.
+std::string FieldPath(const v1::Pod& pod, const std::string& container);
 
 }  // namespace keelson::kubelet

@@ -17,6 +17,8 @@ using base::Task;
 
 namespace {
 
+// A container that ran this long since its last back-off begins anew, whatever the longest delay is.
+constexpr std::chrono::seconds kCrashForgotten(600);
 constexpr int64_t kDefaultGrace = 30;       // API default of terminationGracePeriodSeconds
 constexpr size_t kMessageBytes = 4096;      // of one container
 constexpr size_t kPodMessageBytes = 12288;  // of all containers of a pod together
@@ -47,7 +49,8 @@ PodWorker::PodWorker(PodServices& services, PodPtr pod, base::WallTime first_see
       first_seen_(first_seen),
       first_seen_mono_(services.loop.clock().Monotonic()),
       on_change_(std::move(on_change)),
-      crash_backoff_(services.options.crash_backoff_initial, services.options.crash_backoff_max),
+      crash_backoff_(services.options.crash_backoff_initial, services.options.crash_backoff_max,
+                     kCrashForgotten),
       images_(services.loop, services.images, services.events, [this] { Wake(); }),
       starter_(services),
       calls_(services.loop),
@@ -160,6 +163,7 @@ void PodWorker::Remember() {
   }
   std::erase_if(ended_, [&](const auto& item) { return !seen.FindById(item.first); });
   std::erase_if(messages_, [&](const auto& item) { return !seen.FindById(item.first); });
+  std::erase_if(start_again_, [&](const auto& id) { return !seen.FindById(id); });
 }
 
 Task<void> PodWorker::ReadMessages() {
@@ -190,13 +194,14 @@ void PodWorker::CheckDeadline() {
 
 PodPlan PodWorker::Plan() const {
   return MakePlan({*pod_, s_.pleg.View(uid_), hashes_, ended_, crash_backoff_,
-                   s_.loop.clock().Monotonic(), busy_, s_.prober.ResultsOf(uid_)});
+                   s_.loop.clock().Monotonic(), busy_, s_.prober.ResultsOf(uid_), start_again_});
 }
 
 void PodWorker::Act(const PodPlan& plan) {
   BeginVolumes();
   for (const auto& action : plan.kill) {
     busy_.insert(action.name);
+    if (action.start_again) start_again_.insert(action.id);
     kills_.Spawn(StrCat("kill ", action.name), KillContainer(action));
   }
   base::MonoTime now = s_.loop.clock().Monotonic();
@@ -212,7 +217,7 @@ void PodWorker::Act(const PodPlan& plan) {
     ActStarts(plan);
   }
   for (const auto& id : plan.remove_containers)
-    if (removing_.insert(id).second) kills_.Spawn("remove container", RemoveContainer(id));
+    if (removing_.insert(id).second) kills_.Spawn("remove container", RemoveContainer(id, plan.restart_all));
   for (const auto& id : plan.remove_sandboxes)
     if (removing_.insert(id).second) kills_.Spawn("remove sandbox", RemoveSandbox(id));
   if (plan.look_again) LookAgainAt(*plan.look_again);
@@ -397,7 +402,7 @@ Task<void> PodWorker::KillContainer(KillAction action) {
   Wake();
 }
 
-Task<void> PodWorker::RemoveContainer(std::string id) {
+Task<void> PodWorker::RemoveContainer(std::string id, bool keep_logs) {
   const ObservedContainer* seen = s_.pleg.View(uid_).FindById(id);
   std::string name = seen ? seen->name : "", log = seen ? seen->log_path : "";
   absl::Status status = co_await s_.runtime.RemoveContainer(id);
@@ -408,6 +413,12 @@ Task<void> PodWorker::RemoveContainer(std::string id) {
     co_return;
   }
   s_.pleg.NoteContainerRemoved(uid_, id);
+  if (keep_logs) {
+    // Their numbers are all that tells how often the container has restarted.
+    past_restarts_ = co_await s_.files.PastRestarts(pod_);
+    Wake();
+    co_return;
+  }
   absl::Status logs = co_await s_.files.RemoveContainerLogs(pod_, name, id, log);
   if (!logs.ok()) KLOG_WARNING("Cannot remove a dead container's log", {"id", id}, {"err", logs});
 }
@@ -449,6 +460,7 @@ void PodWorker::Publish(const PodPlan* plan) {
   input.terminal = phase_ >= WorkerPhase::kTerminated;
   input.verdict = verdict_;
   input.restart_counts = past_restarts_;
+  input.start_again = start_again_;
   v1::PodStatus next = MakePodStatus(input);
   if (plan) {
     for (const auto& [name, waiting] : plan->waiting) {
@@ -458,7 +470,7 @@ void PodWorker::Publish(const PodPlan* plan) {
                          StrCat("Back-off restarting failed container ", name, " in pod ",
                                 pod_->metadata().name(), "_", pod_->metadata().namespace_(), "(",
                                 uid_, ")"),
-                         FieldPath(ContainerKind::kRegular, name));
+                         FieldPath(*pod_, name));
     }
   }
   if (next.SerializeAsString() == status_.SerializeAsString()) return;

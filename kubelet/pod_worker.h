@@ -100,7 +100,7 @@ class PodWorker {
   base::Task<absl::Status> RunSandbox(uint32_t attempt);
   base::Task<void> StartContainer(StartAction action, ImageState image);
   base::Task<void> KillContainer(KillAction action);
-  base::Task<void> RemoveContainer(std::string id);
+  base::Task<void> RemoveContainer(std::string id, bool keep_logs);
   base::Task<void> RemoveSandbox(std::string id);
   base::Task<void> ReadMessages();
 
@@ -133,6 +133,7 @@ class PodWorker {
   std::map<std::string, Failure> start_failures_;  // by container name
   BackoffTable crash_backoff_;
   std::map<std::string, base::MonoTime> ended_;          // by container id
+  std::set<std::string> start_again_;  // ids killed to be started again; until they are removed
   std::map<std::string, std::string> messages_;          // termination messages by container id
   std::map<std::string, std::string> backoff_reported_;  // container name -> id of the ended instance
   std::map<std::string, uint32_t> past_restarts_;

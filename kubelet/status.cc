@@ -15,6 +15,9 @@ using base::StrCat;
 
 namespace {
 
+constexpr char kRestartingAll[] = "RestartingAllContainers";
+constexpr char kStatusUnknown[] = "ContainerStatusUnknown";
+constexpr char kLostAtEnd[] = "The container could not be located when the pod was terminated";
 constexpr int kKilled = 137;  // 128 + SIGKILL: what is assumed of a container nobody can find
 
 void SetTimeNanos(int64_t nanos, k8s::meta::v1::Time* out) {
@@ -69,6 +72,8 @@ class ContainerStatusMaker {
     auto counted = in_.restart_counts.find(spec_.name());
     int restarts = counted == in_.restart_counts.end() ? 0 : static_cast<int>(counted->second);
     out_.set_restartcount(previous ? std::max(previous->restartcount(), restarts) : restarts);
+    if (previous && !previous->state().has_waiting() && RestartAllAsked(in_.pod, in_.seen))
+      return Removed(*previous);
     if (previous && previous->state().has_running()) return Vanished(*previous);
     if (previous && previous->state().has_terminated()) {
       // Collected after it ended: what was known stays known.
@@ -76,9 +81,13 @@ class ContainerStatusMaker {
       return;
     }
     if (init_ && !IsSidecar(spec_) && RegularStarted()) return TreatAsDone();
-    SetWaiting(in_.pod.spec().initcontainers_size() > 0 ? "PodInitializing" : "ContainerCreating",
-               "");
+    SetWaiting(FirstReason(), "");
     if (previous && previous->has_laststate()) *out_.mutable_laststate() = previous->laststate();
+  }
+
+  // Of a container that has not been made yet.
+  const char* FirstReason() const {
+    return in_.pod.spec().initcontainers_size() > 0 ? "PodInitializing" : "ContainerCreating";
   }
 
   bool RegularStarted() const {
@@ -95,25 +104,39 @@ class ContainerStatusMaker {
         "treat it as exited normally");
   }
 
+  // Taken away because all containers of the pod restart (KEP-5532).
+  void Removed(const v1::ContainerStatus& previous) {
+    const char* text = "The container is removed because RestartAllContainers in place";
+    auto* ended = out_.mutable_laststate()->mutable_terminated();
+    ended->set_exitcode(kKilled);
+    ended->set_reason(kRestartingAll);
+    ended->set_message(text);
+    out_.set_restartcount(std::max(previous.restartcount() + 1, out_.restartcount()));
+    SetWaiting(kRestartingAll, text);
+  }
+
+  static void FillLost(const std::string& id, const char* message,
+                       v1::ContainerStateTerminated* ended) {
+    ended->set_exitcode(kKilled);
+    ended->set_reason(kStatusUnknown);
+    ended->set_message(message);
+    if (!id.empty()) ended->set_containerid(id);
+  }
+
   // It ran when we last looked and the runtime knows nothing of it now.
   void Vanished(const v1::ContainerStatus& previous) {
-    v1::ContainerState lost;
-    auto* ended = lost.mutable_terminated();
-    ended->set_exitcode(kKilled);
-    ended->set_reason("ContainerStatusUnknown");
-    ended->set_containerid(previous.containerid());
     out_.set_containerid(previous.containerid());
     if (in_.terminating) {
-      ended->set_message("The container could not be located when the pod was terminated");
-      *out_.mutable_state() = lost;
+      FillLost(previous.containerid(), kLostAtEnd, out_.mutable_state()->mutable_terminated());
       return;
     }
-    ended->set_message(
-        "The container could not be located when the pod was deleted.  The container used to be "
-        "Running");
-    out_.set_restartcount(previous.restartcount() + 1);
-    *out_.mutable_laststate() = lost;
-    SetWaiting("ContainerCreating", "");
+    FillLost(previous.containerid(),
+             "The container could not be located when the pod was deleted.  The container used to be "
+             "Running",
+             out_.mutable_laststate()->mutable_terminated());
+    if (!in_.pod.metadata().has_deletiontimestamp())
+      out_.set_restartcount(std::max(previous.restartcount() + 1, out_.restartcount()));
+    SetWaiting(FirstReason(), "");
   }
 
   void Seen() {
@@ -124,6 +147,7 @@ class ContainerStatusMaker {
     *out_.mutable_state() = StateOf(*newest_);
     if (before_ && before_->state == ContainerState::kExited)
       *out_.mutable_laststate() = StateOf(*before_);
+    else CarryLastState();
     if (newest_->state == ContainerState::kRunning) Running();
     if (newest_->user && newest_->user->has_linux()) {
       auto* user = out_.mutable_user()->mutable_linux();
@@ -132,6 +156,23 @@ class ContainerStatusMaker {
       for (int64_t g : newest_->user->linux().supplemental_groups())
         user->add_supplementalgroups(g);
     }
+  }
+
+  // The instance before may have been removed since it was seen, or never have been seen ended.
+  void CarryLastState() {
+    const v1::ContainerStatus* previous = Previous();
+    if (!previous) return;
+    if (previous->containerid() != out_.containerid() && previous->state().has_terminated())
+      *out_.mutable_laststate() = previous->state();
+    else if (previous->laststate().has_terminated() &&
+             previous->laststate().terminated().containerid() != out_.containerid())
+      *out_.mutable_laststate() = previous->laststate();
+  }
+
+  bool WasRunning() const {
+    const v1::ContainerStatus* previous = Previous();
+    return previous && (previous->state().has_running() ||
+                        previous->state().terminated().reason() == kStatusUnknown);
   }
 
   v1::ContainerState StateOf(const ObservedContainer& c) const {
@@ -146,13 +187,12 @@ class ContainerStatusMaker {
       case ContainerState::kExited:
         FillTerminated(c, state.mutable_terminated());
         break;
-      case ContainerState::kUnknown: {
-        auto* ended = state.mutable_terminated();
-        ended->set_exitcode(kKilled);
-        ended->set_reason("ContainerStatusUnknown");
-        ended->set_containerid(StrCat(in_.runtime_name, "://", c.id));
+      case ContainerState::kUnknown:
+        if (WasRunning())
+          FillLost(StrCat(in_.runtime_name, "://", c.id), kLostAtEnd, state.mutable_terminated());
+        else
+          state.mutable_waiting();
         break;
-      }
     }
     return state;
   }
@@ -194,22 +234,54 @@ class ContainerStatusMaker {
 
   bool WillRunAgain() const {
     if (in_.terminating || in_.terminal) return false;
+    if (in_.pod.metadata().has_deletiontimestamp()) return false;
+    if (Forced()) return true;
     if (!newest_ || newest_->state != ContainerState::kExited) return true;
-    if (init_ && IsSidecar(spec_)) return true;
-    if (init_ && newest_->exit_code == 0) return false;
+    if (init_ && !IsSidecar(spec_) && newest_->exit_code == 0) return false;
     return DecideRestart(in_.pod, spec_, newest_->exit_code) != RestartDecision::kNo;
+  }
+
+  bool Forced() const {
+    return newest_ && newest_->state == ContainerState::kExited &&
+           in_.start_again.contains(newest_->id);
   }
 
   // A reason to wait replaces an ended state, which moves down to lastState.
   void ApplyWaiting() {
     auto it = in_.waiting.find(spec_.name());
-    if (it == in_.waiting.end() || out_.state().has_running() || !WillRunAgain()) return;
+    if (it == in_.waiting.end() || out_.state().has_running() || !WillRunAgain())
+      return LoseAtEnd();
     if (out_.state().has_terminated()) {
       *out_.mutable_laststate() = out_.state();
       out_.clear_state();
     }
     out_.mutable_state()->clear_waiting();
     SetWaiting(it->second.reason, it->second.message);
+  }
+
+  // The last word on a container that should have run and of which nothing is known.
+  void LoseAtEnd() {
+    if (!in_.terminal || out_.state().has_terminated() || !EverCouldRun()) return;
+    FillLost(out_.containerid(), kLostAtEnd, out_.mutable_state()->mutable_terminated());
+  }
+
+  // A regular container once the pod was initialized; an init container once it or one behind it ran.
+  bool EverCouldRun() const {
+    const auto& inits = in_.pod.spec().initcontainers();
+    if (!init_) return inits.empty() || RegularStarted() || InitDone();
+    int own = 0, last = 0;
+    for (int i = 0; i < inits.size(); ++i) {
+      if (inits[i].name() == spec_.name()) own = i;
+      if (in_.seen.Newest(inits[i].name())) last = i;
+    }
+    return own <= last || RegularStarted();
+  }
+
+  bool InitDone() const {
+    const v1::Container& last = *in_.pod.spec().initcontainers().rbegin();
+    const ObservedContainer* seen = in_.seen.Newest(last.name());
+    if (!seen || IsSidecar(last)) return seen && seen->started_at > 0;
+    return seen->state == ContainerState::kExited && seen->exit_code == 0;
   }
 
   void Readiness() {
@@ -280,60 +352,68 @@ void AddAddresses(const StatusInput& in, v1::PodStatus& status) {
   for (const auto& ip : ips) status.add_podips()->set_ip(ip);
 }
 
+// How one container counts for the phase.
+struct Ending {
+  bool ended = false;  // also when it waits to run again
+  int exit_code = 0;
+  bool runs_again = false;
+};
+
+Ending EndingOf(const v1::Pod& pod, const v1::Container& spec, const v1::ContainerStatus& s,
+                const std::set<std::string>& forced) {
+  const v1::ContainerState& state = s.state().has_terminated() ? s.state() : s.laststate();
+  if (!state.has_terminated()) return {};
+  const auto& end = state.terminated();
+  const bool again = forced.contains(spec.name()) || end.reason() == kRestartingAll ||
+                     DecideRestart(pod, spec, end.exitcode()) != RestartDecision::kNo;
+  return {true, end.exitcode(), again};
+}
+
 // Counts of the phase rules.
 struct Tally {
-  int pending_init = 0, failed_init = 0;
+  int pending_init = 0, pending_sidecars = 0, failed_init = 0;
   int running = 0, waiting = 0, stopped = 0, unknown = 0, succeeded = 0;
-  bool any_will_restart = false;
+  bool any_runs_again = false;
   bool regular_ever_started = false;
 };
 
 void TallyRegular(const v1::Pod& pod, const v1::Container& spec, const v1::ContainerStatus* s,
-                  Tally& t) {
+                  const std::set<std::string>& forced, Tally& t) {
   if (!s) {
     ++t.unknown;
     return;
   }
+  const Ending ending = EndingOf(pod, spec, *s, forced);
+  t.regular_ever_started |= s->state().has_running() || ending.ended;
   if (s->state().has_running()) {
     ++t.running;
-    t.regular_ever_started = true;
-  } else if (s->state().has_terminated() || s->laststate().has_terminated()) {
-    const auto& ended = s->state().has_terminated() ? s->state().terminated()
-                                                    : s->laststate().terminated();
+  } else if (ending.ended) {
     ++t.stopped;
-    t.regular_ever_started = true;
-    if (s->state().has_terminated() && ended.exitcode() == 0) ++t.succeeded;
-    if (!s->state().has_terminated() ||
-        DecideRestart(pod, spec, ended.exitcode()) != RestartDecision::kNo)
-      t.any_will_restart = true;
+    if (s->state().has_terminated() && ending.exit_code == 0) ++t.succeeded;
+    t.any_runs_again |= ending.runs_again;
   } else {
     ++t.waiting;
   }
 }
 
+// A sidecar that ended counts for nothing: the regular containers decide.
+void TallySidecar(const v1::ContainerStatus* s, Tally& t) {
+  if (!s) {
+    ++t.unknown;
+  } else if (s->state().has_running()) {
+    ++t.running;
+    if (!s->started()) ++t.pending_sidecars;
+  } else if (!s->state().has_terminated() && !s->laststate().has_terminated()) {
+    ++t.pending_sidecars;
+    ++t.waiting;
+  }
+}
+
 void TallyInit(const v1::Pod& pod, const v1::Container& spec, const v1::ContainerStatus* s,
-               Tally& t) {
-  if (IsSidecar(spec)) {
-    if (s && s->state().has_running()) {
-      ++t.running;
-      if (!s->started() && !t.regular_ever_started) ++t.pending_init;
-    } else if (s && s->state().has_terminated()) {
-      return;
-    } else if (!(s && s->laststate().has_terminated()) && !t.regular_ever_started) {
-      ++t.pending_init;
-    }
-    return;
-  }
-  if (s && s->state().has_terminated()) {
-    if (s->state().terminated().exitcode() == 0) return;
-    if (DecideRestart(pod, spec, s->state().terminated().exitcode()) == RestartDecision::kNo)
-      ++t.failed_init;
-    else
-      ++t.pending_init;
-    return;
-  }
-  if (t.regular_ever_started && !s) return;
-  ++t.pending_init;
+               const std::set<std::string>& forced, Tally& t) {
+  const Ending ending = s ? EndingOf(pod, spec, *s, forced) : Ending();
+  if (!s || s->state().has_running() || !ending.ended) ++t.pending_init;
+  else if (ending.exit_code != 0 && !ending.runs_again) ++t.failed_init;
 }
 
 const v1::ContainerStatus* Find(
@@ -352,30 +432,44 @@ void SetTime(base::WallTime time, k8s::meta::v1::Time* out) {
 
 bool IsTerminalPhase(const std::string& phase) { return phase == "Succeeded" || phase == "Failed"; }
 
-std::string MakePhase(const v1::Pod& pod, const v1::PodStatus& status, bool terminal) {
-  Tally t;
-  for (const auto& c : pod.spec().containers())
-    TallyRegular(pod, c, Find(status.containerstatuses(), c.name()), t);
-  for (const auto& c : pod.spec().initcontainers())
-    TallyInit(pod, c, Find(status.initcontainerstatuses(), c.name()), t);
+namespace {
+
+std::string PhaseOf(const Tally& t, bool must_end) {
   if (t.failed_init > 0) return "Failed";
-  if (t.pending_init > 0) return terminal ? "Failed" : "Pending";
-  if (t.waiting > 0) return terminal ? "Failed" : "Pending";
-  // Sidecars alone do not keep a pod running: the regular containers decide.
+  if (t.pending_init > 0 || (t.pending_sidecars > 0 && !t.regular_ever_started)) return "Pending";
+  if (t.waiting > 0) return "Pending";
   if (t.running > 0 && t.unknown == 0) return "Running";
   if (t.running == 0 && t.stopped > 0 && t.unknown == 0) {
-    const bool all_succeeded = t.succeeded == t.stopped;
-    if (terminal && !IsStaticPod(pod)) return all_succeeded ? "Succeeded" : "Failed";
-    if (t.any_will_restart) return "Running";
-    return all_succeeded ? "Succeeded" : "Failed";
+    if (t.any_runs_again && !must_end) return "Running";
+    return t.succeeded == t.stopped ? "Succeeded" : "Failed";
   }
-  return terminal ? "Failed" : "Pending";
+  return "Pending";
+}
+
+}  // namespace
+
+std::string MakePhase(const v1::Pod& pod, const v1::PodStatus& status, bool terminal,
+                      const std::set<std::string>& forced) {
+  Tally t;
+  for (const auto& c : pod.spec().containers())
+    TallyRegular(pod, c, Find(status.containerstatuses(), c.name()), forced, t);
+  for (const auto& c : pod.spec().initcontainers()) {
+    const v1::ContainerStatus* s = Find(status.initcontainerstatuses(), c.name());
+    if (IsSidecar(c)) TallySidecar(s, t);
+    else TallyInit(pod, c, s, forced, t);
+  }
+  const bool must_end = terminal && !IsStaticPod(pod);
+  std::string phase = PhaseOf(t, must_end);
+  return must_end && !IsTerminalPhase(phase) ? "Failed" : phase;
 }
 
 v1::PodStatus MakePodStatus(const StatusInput& in) {
   v1::PodStatus status;
   AddContainerStatuses(in, status);
-  std::string phase = MakePhase(in.pod, status, in.terminal);
+  std::set<std::string> forced;
+  for (const auto& c : in.seen.containers)
+    if (in.start_again.contains(c.id) && in.seen.Newest(c.name) == &c) forced.insert(c.name);
+  std::string phase = MakePhase(in.pod, status, in.terminal, forced);
   if (IsTerminalPhase(in.previous.phase())) phase = in.previous.phase();
   if (in.verdict) {
     phase = "Failed";
@@ -384,6 +478,8 @@ v1::PodStatus MakePodStatus(const StatusInput& in) {
   }
   status.set_phase(phase);
   status.set_qosclass(in.qos_class);
+  if (in.pod.metadata().generation() > 0)
+    status.set_observedgeneration(in.pod.metadata().generation());
   SetTime(in.start_time, status.mutable_starttime());
   AddAddresses(in, status);
   AddConditions(in, status);

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,12 +45,17 @@ struct StatusInput {
   std::optional<PodVerdict> verdict = {};
   // Restart counts found in the log directory for containers without any instance.
   std::map<std::string, uint32_t> restart_counts = {};
+  // As PlanInput::start_again.
+  std::set<std::string> start_again = {};
 };
 
 v1::PodStatus MakePodStatus(const StatusInput& input);
 
-// Phase from container statuses alone (rules in the order upstream applies them).
-std::string MakePhase(const v1::Pod& pod, const v1::PodStatus& status, bool terminal);
+// Phase from container statuses alone, rules in the order upstream applies them. `terminal`: nothing
+// runs again, so that a pod of the API gets a terminal phase; a static one may be shown as it was.
+// `forced`: names of containers that are started again whatever they ended with.
+std::string MakePhase(const v1::Pod& pod, const v1::PodStatus& status, bool terminal,
+                      const std::set<std::string>& forced = {});
 
 bool IsTerminalPhase(const std::string& phase);
 const v1::PodCondition* FindCondition(const v1::PodStatus& status, const std::string& type);
