@@ -28,7 +28,9 @@ Task<bool> WaitLiveTime(base::Clock& clock, base::Wakeup& done, base::Nanos limi
     const bool ended = co_await done.WaitUntil(clock, due);
     if (ended) co_return true;
   }
-  // What has arrived by now was in time: only we have not looked yet.
+  // What has arrived by now was in time, only we have not looked yet: one turn to poll the sockets,
+  // one to read.
+  co_await base::Yield();
   co_await base::Yield();
   co_return done.is_set();
 }
