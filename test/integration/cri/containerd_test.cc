@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The client, the mapping and the puller against a real containerd. It wants a private one:
-//   KEELSON_CRI_ENDPOINT  its socket
-//   KEELSON_CRI_IMAGE     an image it has, whose entry point is test/images' init program: without
-//                         arguments it waits for SIGTERM; "stubborn" ignores it; "exit N" ends;
-//                         "sleep N" ends after a while; "echo TEXT" prints
-// Sandboxes use the host's network, so that no CNI is needed.
+// The client, the mapping and the puller against a real containerd. Pods run test/images' program:
+// without arguments it waits for SIGTERM; "stubborn" ignores it; "exit N" ends; "sleep N" ends
+// after a while; "echo TEXT" prints. Sandboxes use the host's network, so that no CNI is needed.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -22,6 +18,7 @@
 #include "cri/image_puller.h"
 #include "cri/pod_config.h"
 #include "proto/codec/codec.h"
+#include "test/integration/lib/containerd_fixture.h"
 
 namespace keelson::cri {
 namespace {
@@ -29,20 +26,15 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-const char* Env(const char* name) {
-  const char* value = std::getenv(name);
-  return value && *value ? value : nullptr;
-}
+constexpr char kImage[] = "docker.io/keelson/init:1";
 
 class ContainerdTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (!Env("KEELSON_CRI_ENDPOINT") || !Env("KEELSON_CRI_IMAGE"))
-      GTEST_SKIP() << "no private containerd: KEELSON_CRI_ENDPOINT and KEELSON_CRI_IMAGE are unset";
-    image_ = Env("KEELSON_CRI_IMAGE");
+    image_ = kImage;
     std::string dir = std::filesystem::temp_directory_path() / "klcri.XXXXXX";
     logs_ = mkdtemp(dir.data());
-    client_ = *GrpcRuntime::Make(loop_, {Env("KEELSON_CRI_ENDPOINT"), "", 2min});
+    client_ = *GrpcRuntime::Make(loop_, {integration::TheContainerd().endpoint(), "", 2min});
     ASSERT_TRUE(Run(client_->WaitUntilServing(20s)).ok());
   }
   void TearDown() override {
@@ -201,7 +193,7 @@ TEST_F(ContainerdTest, CommandBeyondItsTimeIsADeadline) {
   const std::string id = Start();
   const auto slow = Run(client_->ExecSync(id, {"/pause", "sleep", "60"}, 1s));
   EXPECT_TRUE(absl::IsDeadlineExceeded(slow.status())) << slow.status();
-  auto quick = *GrpcRuntime::Make(loop_, {Env("KEELSON_CRI_ENDPOINT"), "", 300ms});
+  auto quick = *GrpcRuntime::Make(loop_, {integration::TheContainerd().endpoint(), "", 300ms});
   ASSERT_TRUE(Run(quick->WaitUntilServing(10s)).ok());
   const auto stopped = Run(quick->StopContainer(id, 0s));
   EXPECT_TRUE(stopped.ok() || absl::IsDeadlineExceeded(stopped)) << stopped;
