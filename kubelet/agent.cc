@@ -18,6 +18,7 @@
 #include "cri/resources.h"
 #include "csi/pod_volumes.h"
 #include "kubelet/events.h"
+#include "kubelet/idle_memory.h"
 #include "kubelet/logs/log_rotator.h"
 #include "kubelet/node_addresses.h"
 #include "kubelet/node_config.h"
@@ -115,8 +116,12 @@ struct Agent::Parts {
         config(MakeNodeConfig(*cgroups, events, std::move(config_options))),
         prober(loop, *runtime, ProbeEvents(),
                [this](const std::string& uid) { pods->OnProbeResult(uid); }),
+        idle_memory(loop),
         pleg(loop, *runtime, PlegOptions(),
-             [this](const PodUid& uid) { pods->OnRuntimeChange(uid); }),
+             [this](const PodUid& uid) {
+               idle_memory.Touch();
+               pods->OnRuntimeChange(uid);
+             }),
         admission(allocatable),
         services{loop,   *runtime, pleg,    *files, *volumes,      *cgroups,
                  images, events,   *config, prober, prober.hooks(), Worker(o)},
@@ -168,6 +173,7 @@ struct Agent::Parts {
   NodeImages images;
   std::unique_ptr<PodConfigurator> config;
   probes::NodeProber prober;
+  IdleMemory idle_memory;
   Pleg pleg;
   Admission admission;
   PodServices services;
@@ -324,6 +330,7 @@ Task<absl::Status> Agent::Adopt() {
   CO_RETURN_IF_ERROR(listed);
   parts_->tasks.Spawn("pleg", parts_->pleg.Run());
   parts_->tasks.Spawn("pods", parts_->pods->Run());
+  parts_->tasks.Spawn("idle memory", parts_->idle_memory.Run());
   auto running = [this] {
     std::vector<RunningLog> logs;
     for (const PodUid& uid : parts_->pleg.KnownPods())

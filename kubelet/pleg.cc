@@ -20,7 +20,7 @@ namespace {
 constexpr const char* kUidLabel = "io.kubernetes.pod.uid";
 constexpr const char* kContainerNameLabel = "io.kubernetes.container.name";
 // How long the runtime may lag behind the kernel after a process has ended.
-constexpr milliseconds kRecheckFirst(2);
+constexpr milliseconds kRecheckFirst(4);
 constexpr milliseconds kRecheckMax(1000);
 constexpr int kRefreshTries = 5;
 // Pauses between attempts to open the event stream.
@@ -349,7 +349,7 @@ void Pleg::WatchProcesses(const PodUid& uid) {
 // The kernel said that the process ended; the runtime reaps it some milliseconds later and has no
 // event for us. Asks until the runtime agrees, with growing pauses; the relist takes over after that.
 Task<void> Pleg::RecheckAfterExit(PodUid uid, std::string id) {
-  for (auto pause = kRecheckFirst; pause <= kRecheckMax; pause *= 2) {
+  for (auto pause = kRecheckFirst; pause <= kRecheckMax; pause += pause / 4) {
     MarkChanged(uid);
     const ObservedPod& view = View(uid);
     const ObservedContainer* c = view.FindById(id);

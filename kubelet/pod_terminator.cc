@@ -17,8 +17,8 @@ using std::chrono::seconds;
 namespace {
 
 constexpr int64_t kDefaultGrace = 30;
-// A container whose grace is shorter or was used up, by its hook or by waiting for its turn, still
-// gets a moment between SIGTERM and SIGKILL.
+// A container whose grace was used up, by its hook or by waiting for its turn, still gets a moment
+// between SIGTERM and SIGKILL. (Upstream stretches a grace of one second to this, too.)
 constexpr seconds kLeastGrace(2);
 
 const v1::Container* FindSpec(const v1::Pod& pod, const std::string& name) {
@@ -155,7 +155,8 @@ Task<absl::Status> PodTerminator::Stop(ObservedContainer container, seconds grac
     if (!more) break;
   }
   base::Nanos used = clock.Monotonic() - begun;
-  const seconds left = std::max(kLeastGrace, std::chrono::ceil<seconds>(grace - used));
+  const seconds least = std::min(grace, kLeastGrace);
+  const seconds left = std::max(least, std::chrono::ceil<seconds>(grace - used));
   absl::Status status = co_await w_.s_.runtime.StopContainer(container.id, left);
   if (own && --own->left == 0) own->done.Set();
   co_return absl::IsNotFound(status) ? absl::OkStatus() : status;

@@ -93,9 +93,9 @@ def wait(condition, seconds=180):
 def sleepers(out):
     """Processes of our pods' containers: those that have our output directory mounted."""
     pids = []
-    for path in glob.glob('/proc/[0-9]*/cmdline'):
+    for path in glob.glob('/proc/[0-9]*/mountinfo'):
         try:
-            if open(path).read() == 'sleep\0100000\0':
+            if f'{out} /out ' in open(path).read():
                 pids.append(int(path.split('/')[2]))
         except OSError:
             pass

@@ -73,6 +73,9 @@ class Pod {
     c->add_command("/bin/sh");
     c->add_command("-c");
     c->add_command("echo $$ >> /out/" + name_ + "; exec sleep 100000");
+    // A PID namespace of its own, as the agent gives it: sleep is its init and ignores SIGTERM.
+    c->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
+        rt::CONTAINER);
     c->set_log_path("c" + std::to_string(attempt_) + ".log");
     auto* mount = c->add_mounts();
     mount->set_host_path(out_);
