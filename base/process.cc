@@ -64,6 +64,8 @@ absl::StatusOr<pid_t> Start(ChildOptions& options, const Pipes& pipes) {
   ::posix_spawn_file_actions_adddup2(&actions, pipes.child_in.get(), STDIN_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, pipes.child_out.get(), STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, pipes.child_err.get(), STDERR_FILENO);
+  // Also what our own parent or a library opened without O_CLOEXEC.
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   sigset_t none, defaults;
   ::sigemptyset(&none);
   ::sigfillset(&defaults);

@@ -262,6 +262,7 @@ class ContainerStatusMaker {
   // The last word on a container that should have run and of which nothing is known.
   void LoseAtEnd() {
     if (!in_.terminal || out_.state().has_terminated() || !EverCouldRun()) return;
+    out_.clear_state();
     FillLost(out_.containerid(), kLostAtEnd, out_.mutable_state()->mutable_terminated());
   }
 

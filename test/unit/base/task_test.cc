@@ -80,8 +80,11 @@ TEST_F(TaskTest, ACancelledWaiterTakesNoWakeAway) {
   TaskGroup a(loop), b(loop);
   a.Spawn("a", Count(&wakeup, &first));
   RunReady();
-  a.Cancel();
-  wakeup.Set();
+  loop.Post([&] {  // from outside the loop a cancellation is only posted
+    a.Cancel();
+    wakeup.Set();
+  });
+  RunReady();
   b.Spawn("b", Count(&wakeup, &second));
   RunReady();
   EXPECT_EQ(first, 0);

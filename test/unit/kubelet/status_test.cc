@@ -382,7 +382,7 @@ TEST(ContainerStatus, MountsSayHowReadOnlyTheyAre) {
 
 TEST(PodStatus, ContainersAreSortedByNameAndInitContainersAsInTheSpec) {
   v1::PodStatus status =
-      Shown("{initContainers: [{name: z}, {name: a}], containers: [{name: y}, {name: b}]}", "").Now();
+      Shown("{initContainers: [{name: z}, {name: a}], containers: [{name: w}, {name: b}]}", "").Now();
   EXPECT_EQ(status.initcontainerstatuses(0).name(), "z");
   EXPECT_EQ(status.containerstatuses(0).name(), "b");
 }
@@ -458,14 +458,14 @@ TEST(Conditions, FollowFromTheStatuses) {
 
 TEST(Conditions, ReadinessGatesHoldBackReady) {
   constexpr char kGated[] =
-      "{readinessGates: [{conditionType: x}, {conditionType: y}], containers: [{name: c}]}";
+      "{readinessGates: [{conditionType: x}, {conditionType: w}], containers: [{name: c}]}";
   Shown shown(kGated, "sandbox c=running");
   auto* y = shown.previous.add_conditions();
-  y->set_type("y");
+  y->set_type("w");
   y->set_status("False");
   EXPECT_EQ(ConditionWord(shown.Now(), "Ready"),
             "False/ReadinessGatesNotReady/corresponding condition of pod readiness gate \"x\" does not "
-            "exist., the status of pod readiness gate \"y\" is not \"True\", but False");
+            "exist., the status of pod readiness gate \"w\" is not \"True\", but False");
   EXPECT_EQ(ConditionWord(shown.Now(), "ContainersReady"), "True//");
   y->set_status("True");
   auto* x = shown.previous.add_conditions();
@@ -488,7 +488,8 @@ TEST(Conditions, TransitionTimeChangesWithTheStatusOnly) {
 TEST(Conditions, CarryTheGeneration) {
   Shown shown(kAlways, "");
   shown.scene.pod.mutable_metadata()->set_generation(4);
-  for (const auto& c : shown.Now().conditions()) EXPECT_EQ(c.observedgeneration(), 4) << c.type();
+  const v1::PodStatus status = shown.Now();
+  for (const auto& c : status.conditions()) EXPECT_EQ(c.observedgeneration(), 4) << c.type();
 }
 
 // KEP-5532: from the exit that asks for it until everything has begun anew the pod keeps running.
