@@ -8,7 +8,10 @@ namespace {
 
 class HooksTest : public VirtualLoopTest {
  protected:
-  ~HooksTest() override { Finish(tasks_.CancelAndJoin()); }
+  ~HooksTest() override {
+    tasks_.Cancel();
+    while (tasks_.size() > 0) loop_.RunReady();
+  }
 
   k8s::v1::LifecycleHandler& PreStopHandler() {
     return *pod_.mutable_spec()->mutable_containers(0)->mutable_lifecycle()->mutable_prestop();

@@ -26,7 +26,7 @@ class NodeProberTest : public VirtualLoopTest {
   }
   void Sync() {
     prober_->Update(std::make_shared<k8s::v1::Pod>(pod_), targets_, {"192.0.2.1"});
-    loop_.RunReady();
+    Advance(0s);  // the first probe is due at once
   }
   static Result In(const std::map<std::string, Result>& results, const std::string& id) {
     auto it = results.find(id);
