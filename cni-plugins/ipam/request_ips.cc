@@ -38,11 +38,12 @@ void Take(const Reader& where, const std::string& text, std::vector<Ip>* ips) {
 
 std::vector<Ip> RequestedIps(const Request& request, const Reader& root) {
   std::vector<Ip> ips;
+  if (!request.args.WishesCount()) return ips;
   if (const auto arg = request.args.Arg("IP"); arg && !arg->empty()) {
     const Or<Cidr> with_prefix = Cidr::Parse(*arg);
     const Or<Ip> ip = with_prefix.ok() ? Or<Ip>(with_prefix->ip) : Ip::Parse(*arg);
     if (ip.ok()) ips.push_back(*ip);
-    if (!ip.ok()) root.Fail("CNI_ARGS: IP=\"" + *arg + "\" is not an IP address");
+    if (!ip.ok()) root["CNI_ARGS"]["IP"].Fail("\"" + *arg + "\" is not an IP address");
   }
   for (const Reader& list : {root["args"]["cni"]["ips"], root["runtimeConfig"]["ips"]}) {
     for (const Reader& item : list.Items()) Take(item, item.String(), &ips);

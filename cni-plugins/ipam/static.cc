@@ -29,16 +29,15 @@ std::vector<std::string> SplitAtCommas(const std::string& text) {
   return parts;
 }
 
-void AddAddress(const Reader& where, const std::string& what, const std::string& text,
-                Config* conf) {
+void AddAddress(const Reader& where, const std::string& text, Config* conf) {
   const Or<Cidr> cidr = Cidr::Parse(text);
-  if (!cidr.ok()) return where.Fail(what + "\"" + text + "\" is not an address in CIDR notation");
+  if (!cidr.ok()) return where.Fail("\"" + text + "\" is not an address in CIDR notation");
   conf->addresses.push_back({std::nullopt, *cidr, std::nullopt});
 }
 
 void ReadConfigured(const Reader& ipam, Config* conf) {
   for (const Reader& item : ipam["addresses"].Items()) {
-    AddAddress(item["address"], "", item["address"].String(), conf);
+    AddAddress(item["address"], item["address"].String(), conf);
     const std::string gateway = item["gateway"].String();
     if (gateway.empty() || !item.ok()) continue;
     const Or<Ip> ip = Ip::Parse(gateway);
@@ -49,14 +48,15 @@ void ReadConfigured(const Reader& ipam, Config* conf) {
 
 // CNI_ARGS IP= adds to the configured addresses; GATEWAY= goes to those it lies in.
 void ReadArgs(const Args& args, const Reader& root, Config* conf) {
+  const Reader arg = root["CNI_ARGS"];  // for the messages' sake
   if (const auto ips = args.Arg("IP"); ips && !ips->empty()) {
-    for (const std::string& ip : SplitAtCommas(*ips)) AddAddress(root, "CNI_ARGS: IP=", ip, conf);
+    for (const std::string& ip : SplitAtCommas(*ips)) AddAddress(arg["IP"], ip, conf);
   }
   const auto gateways = args.Arg("GATEWAY");
   if (!gateways || gateways->empty()) return;
   for (const std::string& text : SplitAtCommas(*gateways)) {
     const Or<Ip> gateway = Ip::Parse(text);
-    if (!gateway.ok()) return root.Fail("CNI_ARGS: GATEWAY=\"" + text + "\" is not an IP address");
+    if (!gateway.ok()) return arg["GATEWAY"].Fail("\"" + text + "\" is not an IP address");
     for (IpConfig& a : conf->addresses) {
       if (a.address.Contains(*gateway)) a.gateway = *gateway;
     }
@@ -68,7 +68,7 @@ void ReadList(const Reader& list, Config* conf) {
   const std::vector<Reader> items = list.Items();
   if (items.empty()) return;
   conf->addresses.clear();
-  for (const Reader& item : items) AddAddress(item, "", item.String(), conf);
+  for (const Reader& item : items) AddAddress(item, item.String(), conf);
 }
 
 void CheckCount(const Config& conf, const NetConf& net, const Reader& ipam) {
@@ -88,9 +88,11 @@ Or<Config> Parse(const Request& request) {
   if (!ipam.given()) return Status::Invalid("ipam: missing");
   Config conf;
   ReadConfigured(ipam, &conf);
-  ReadArgs(request.args, root, &conf);
-  ReadList(root["args"]["cni"]["ips"], &conf);
-  ReadList(root["runtimeConfig"]["ips"], &conf);
+  if (request.args.WishesCount()) {
+    ReadArgs(request.args, root, &conf);
+    ReadList(root["args"]["cni"]["ips"], &conf);
+    ReadList(root["runtimeConfig"]["ips"], &conf);
+  }
   for (const Reader& item : ipam["routes"].Items()) {
     const Or<Route> route = ParseRoute(item);
     if (route.ok()) conf.routes.push_back(*route);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni-plugins/lib/configure.h"
 
+#include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -94,7 +95,8 @@ Status CheckAddressesAndRoutes(Rtnl& rtnl, const std::string& ifname, const Resu
   for (const Route& want : result.routes) {
     const bool found = std::ranges::any_of(routes, [&](const RouteSpec& r) {
       return r.dst.ip.v4() == want.dst.ip.v4() && SameNet(r.dst, want.dst) &&
-             (!want.gw || r.gw == want.gw) && (!want.table || r.table == *want.table);
+             (!want.gw || r.gw == want.gw) &&
+             (want.table.value_or(RT_TABLE_UNSPEC) == RT_TABLE_UNSPEC || r.table == *want.table);
     });
     if (!found) {
       return Status::Internal("route " + want.dst.ToString() + " not found in the routing table");
@@ -113,6 +115,7 @@ Status EnableForwarding(const Ip& ip) {
 std::string RandomVethName() { return "veth" + RandomHex(8); }
 
 Or<std::optional<Mac>> RequestedMac(const Request& request, MacField field) {
+  if (!request.args.WishesCount()) return std::optional<Mac>();
   Status error;
   const Reader r = request.conf.Read(&error);
   const bool top = field == MacField::kTopLevel;

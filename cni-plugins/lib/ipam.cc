@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
+
 #include "cni-plugins/lib/os.h"
 
 namespace keelson::cni {
@@ -93,21 +95,42 @@ Or<std::string> CallForeign(const Request& request, const char* command) {
   return text;
 }
 
+// What 0.2.0 cannot say (more addresses, options of routes) does not arrive in process, either.
+Or<Result> AsSpoken(const Result& result, const std::string& version) {
+  if (VersionAtLeast(version, "0.3.0")) return result;
+  CNI_LET(const Json json, result.ToJson(version));
+  return Result::FromJson(json, version);
+}
+
+Or<Result> Understand(const std::string& text, const NetConf& conf) {
+  Or<Json> json = Json::Parse(text);
+  if (!json.ok()) return json.status().Within("result of " + conf.ipam_type);
+  const Json* said = json->Find("cniVersion");
+  const bool told = said && said->is_string() && !said->text().empty();
+  const std::string spoken = told ? said->text() : conf.cni_version;
+  if (!IsSupportedVersion(spoken)) {
+    return Status(Code::kIncompatibleVersion,
+                  conf.ipam_type + " answered in version \"" + spoken + "\"");
+  }
+  return Result::FromJson(*json, spoken);
+}
+
 }  // namespace
 
 Or<Result> IpamAdd(const Request& request) {
-  if (const PluginEntry* entry = Ours(request)) return entry->make()->Add(request);
-  CNI_LET(const std::string text, CallForeign(request, "ADD"));
-  Or<Json> json = Json::Parse(text);
-  if (!json.ok()) return json.status().Within("result of " + request.conf.ipam_type);
-  const Json* version = json->Find("cniVersion");
-  const std::string spoken =
-      version && version->is_string() ? version->text() : request.conf.cni_version;
-  if (!IsSupportedVersion(spoken)) {
-    return Status(Code::kIncompatibleVersion,
-                  request.conf.ipam_type + " answered in version \"" + spoken + "\"");
+  Or<Result> result = Status();
+  if (const PluginEntry* entry = Ours(request)) {
+    CNI_LET(const Result answer, entry->make()->Add(request));
+    result = AsSpoken(answer, request.conf.cni_version);
+  } else {
+    CNI_LET(const std::string answer, CallForeign(request, "ADD"));
+    result = Understand(answer, request.conf);
   }
-  return Result::FromJson(*json, spoken);
+  if (result.ok()) return result;
+  // It has taken an address, but its answer is of no use.
+  Status released = IpamDel(request);
+  if (!released.ok()) std::fprintf(stderr, "release address: %s\n", released.message().c_str());
+  return result;
 }
 
 Status IpamDel(const Request& request) {

@@ -54,11 +54,12 @@ Json DnsJson(const Dns& dns) {
   return j;
 }
 
+// The options are the specification's since 1.1.0, but libcni carries them since 0.3.0.
 Json RouteJson(const Route& r, std::string_view version) {
   Json j = Json::Object();
   j.Set("dst", Json(r.dst.ToString()));
   if (r.gw) j.Set("gw", Json(r.gw->ToString()));
-  if (!VersionAtLeast(version, "1.1.0")) return j;
+  if (!VersionAtLeast(version, "0.3.0")) return j;
   if (r.mtu != 0) j.Set("mtu", Json(r.mtu));
   if (r.advmss != 0) j.Set("advmss", Json(r.advmss));
   if (r.priority != 0) j.Set("priority", Json(r.priority));
@@ -132,7 +133,8 @@ Or<Json> Result::ToJson(std::string_view version) const {
           [&](const Interface& i) { return InterfaceJson(i, version); });
   SetList(&j, "ips", ips, [&](const IpConfig& ip) { return IpJson(ip, version); });
   SetList(&j, "routes", routes, [&](const Route& r) { return RouteJson(r, version); });
-  j.Set("dns", DnsJson(dns));
+  // libcni's 1.1.0 leaves out what is empty; before, "dns" was always there.
+  if (!VersionAtLeast(version, "1.1.0") || !dns.empty()) j.Set("dns", DnsJson(dns));
   return j;
 }
 

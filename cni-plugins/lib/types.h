@@ -39,6 +39,9 @@ struct Args {
   std::string path;          // CNI_PATH: colon-separated directories
   std::string args;          // CNI_ARGS: "K=V;K2=V2", verbatim
 
+  // Whether what the request wishes for (addresses, in CNI_ARGS or runtimeConfig) matters: the end
+  // of a container must not fail for a wish that could not be granted.
+  bool WishesCount() const { return command != "DEL" && command != "GC" && command != "STATUS"; }
   // The value of `key` in CNI_ARGS, if given.
   std::optional<std::string> Arg(std::string_view key) const;
 };
@@ -61,7 +64,7 @@ struct IpConfig {
 struct Route {
   Cidr dst;
   std::optional<Ip> gw;
-  int mtu = 0;  // since 1.1.0, like all below; 0: not given
+  int mtu = 0;  // since 0.3.0, like all below; 0: not given
   int advmss = 0;
   int priority = 0;
   std::optional<int> table;
