@@ -105,7 +105,9 @@ Or<Link> HostEnd(Rtnl& host, const Request& request) {
 
 class Bandwidth : public Plugin {
  public:
-  Status Validate(const Request& request) override { return Parse(request.conf).status(); }
+  Status Validate(const Request& request) override {
+    return request.args.WishesCount() ? Parse(request.conf).status() : Status();
+  }
   Or<Result> Add(const Request& request) override;
   Status Del(const Request& request) override;
   Status Check(const Request& request) override;

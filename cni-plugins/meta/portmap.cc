@@ -18,7 +18,7 @@ constexpr const char* kName = "portmap";
 class Portmap : public Plugin {
  public:
   Status Validate(const Request& request) override {
-    return ParsePortmapConf(request.conf).status();
+    return request.args.WishesCount() ? ParsePortmapConf(request.conf).status() : Status();
   }
   Or<Result> Add(const Request& request) override;
   Status Del(const Request& request) override;

@@ -117,13 +117,15 @@ Or<Config> Parse(const Request& request) {
   ReadSysctls(root["sysctl"], request.args.ifname, &conf);
   ReadSysctls(args["sysctl"], request.args.ifname, &conf);
   ReadLinkMembers(root, &conf);
-  if (const auto mac = request.args.Arg("MAC"); mac && !mac->empty()) {
-    const Or<Mac> parsed = Mac::Parse(*mac);
-    if (!parsed.ok()) root.Fail("CNI_ARGS: MAC=\"" + *mac + "\" is not a hardware address");
-    if (parsed.ok()) conf.link.mac = *parsed;
+  if (request.args.WishesCount()) {
+    if (const auto mac = request.args.Arg("MAC"); mac && !mac->empty()) {
+      const Or<Mac> parsed = Mac::Parse(*mac);
+      if (!parsed.ok()) root["CNI_ARGS"]["MAC"].Fail("\"" + *mac + "\" is not a hardware address");
+      if (parsed.ok()) conf.link.mac = *parsed;
+    }
+    ReadMac(root["runtimeConfig"]["mac"], &conf);
+    ReadLinkMembers(args, &conf);
   }
-  ReadMac(root["runtimeConfig"]["mac"], &conf);
-  ReadLinkMembers(args, &conf);
   if (!error.ok()) return error;
   return conf;
 }
@@ -325,6 +327,18 @@ Status Differs(const std::string& what, const std::string& want, const std::stri
                           have);
 }
 
+// With single spaces: the kernel puts tabs between the numbers of a list, people spaces.
+std::string Words(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool space = c == ' ' || c == '\t' || c == '\n';
+    if (!space) out += c;
+    if (space && !out.empty() && out.back() != ' ') out += ' ';
+  }
+  if (!out.empty() && out.back() == ' ') out.pop_back();
+  return out;
+}
+
 Status CheckLink(const Link& link, const LinkChange& want) {
   const auto text = [](bool b) { return std::string(b ? "true" : "false"); };
   if (want.mac && link.mac != *want.mac) {
@@ -354,9 +368,8 @@ Status Tuning::Check(const Request& request) {
   CNI_LET(const NetNs ns, NetNs::Open(request.args.netns));
   return ns.Run([&]() -> Status {
     for (const Sysctl& s : conf.sysctls) {
-      CNI_LET(std::string now, ReadSysctl(s.path));
-      while (!now.empty() && now.back() == '\n') now.pop_back();
-      if (now != s.value) return Differs(s.key, s.value, now);
+      CNI_LET(const std::string now, ReadSysctl(s.path));
+      if (Words(now) != Words(s.value)) return Differs(s.key, s.value, Words(now));
     }
     CNI_LET(Rtnl rtnl, Rtnl::Open());
     CNI_LET(const Link link, rtnl.ByName(request.args.ifname));
