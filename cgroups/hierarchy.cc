@@ -45,7 +45,9 @@ Hierarchies ParseHierarchies(std::string_view mountinfo) {
   }
   // name=systemd alone beside v2 holds no controller (systemd's "unified" layout with a v1 leftover).
   if (found.v1.size() == 1 && found.v1.contains("systemd") && !found.v2.empty()) found.v1.clear();
-  if (!found.v1.empty()) found.v2.clear();
+  if (found.v1.empty() || found.v2.empty()) return found;
+  found.v1.emplace("unified", std::move(found.v2));
+  found.v2.clear();
   return found;
 }
 

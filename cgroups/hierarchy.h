@@ -12,15 +12,15 @@ namespace keelson::cgroups {
 
 struct Hierarchies {
   // cgroup v1: controller ("cpu", "memory", ..., "systemd" for name=systemd) -> mount point. Several
-  // controllers may share one.
+  // controllers may share one. "unified" is a v2 mount beside them (hybrid): it has no controllers
+  // to give, but the runtime makes groups there, which end with the pod's.
   std::map<std::string, std::string> v1;
   // cgroup v2 mount point that has controllers to give; empty otherwise.
   std::string v2;
   bool is_v2() const { return !v2.empty() && v1.empty(); }
 };
 
-// From mountinfo text (proc(5)). A v2 mount beside v1 hierarchies (hybrid) holds no controllers and is
-// left out.
+// From mountinfo text (proc(5)).
 Hierarchies ParseHierarchies(std::string_view mountinfo);
 
 // InvalidArgument with upstream's words when the node has cgroup v1 and `fail_on_v1` is set.

@@ -125,15 +125,17 @@ base::WallTime PodManager::FirstSeen(const v1::Pod& pod) const {
 void PodManager::StartOrphan(const PodUid& uid) {
   PodPtr pod = OrphanPod(s_.pleg.View(uid));
   KLOG_INFO("Ending a pod that no source knows", {"pod", ShortName(*pod)}, {"uid", uid});
-  StartWorker(pod, FirstSeen(*pod));
-  workers_.at(uid).worker->Terminate(
-      {.grace = kOrphanGrace, .verdict = std::nullopt, .removed = true});
+  // Told before it runs: its spec is only what labels say, nothing may be planned from it.
+  StartWorker(pod, FirstSeen(*pod),
+              TerminateRequest{.grace = kOrphanGrace, .verdict = std::nullopt, .removed = true});
 }
 
-void PodManager::StartWorker(PodPtr pod, base::WallTime first_seen) {
+void PodManager::StartWorker(PodPtr pod, base::WallTime first_seen,
+                             std::optional<TerminateRequest> end) {
   const PodUid uid = pod->metadata().uid();
   std::string name = FullName(*pod);
   auto worker = std::make_unique<PodWorker>(s_, std::move(pod), first_seen, [](PodWorker&) {});
+  if (end) worker->Terminate(*std::move(end));
   workers_.emplace(uid, Running{std::move(worker), std::move(name)});
   tasks_.Spawn(base::StrCat("pod ", uid), RunWorker(uid));
 }

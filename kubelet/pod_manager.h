@@ -65,7 +65,8 @@ class PodManager {
   void Reconcile();
   void StartDesired(const PodUid& uid, Desired& desired);
   void StartOrphan(const PodUid& uid);
-  void StartWorker(PodPtr pod, base::WallTime first_seen);
+  void StartWorker(PodPtr pod, base::WallTime first_seen,
+                   std::optional<TerminateRequest> end = std::nullopt);
   bool NameInUse(const std::string& full_name) const;
   bool Admit(const PodUid& uid, Desired& desired);
   base::WallTime FirstSeen(const v1::Pod& pod) const;

@@ -37,11 +37,12 @@ class ContainersTest : public testing::Test {
     return Eventually([&] { return IsRunning(pod, container); });
   }
   std::string Said(const std::string& pod, const std::string& container = "c") {
-    std::string text;
+    CommandResult logs;
     Eventually([&] {
-      return !(text = agent_.Nodectl({"logs", pod + "-klnode", "-c", container})).empty();
+      logs = agent_.TryNodectl({"logs", pod + "-klnode", "-c", container});
+      return logs.exit_code == 0 && !logs.output.empty();
     });
-    return text;
+    return logs.output;
   }
   std::string Exec(const std::string& pod, const std::string& script, const std::string& container = "c") {
     return TheContainerd().Exec(FindContainer(pod, container).id, {"/bin/sh", "-c", script}).output;

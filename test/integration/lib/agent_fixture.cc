@@ -27,6 +27,7 @@ namespace rt = runtime::v1;
 namespace {
 
 constexpr const char* kNode = "klnode";
+constexpr const char* kLogLinks = "/var/log/containers";
 
 std::string ReadAll(const std::string& path) {
   std::ostringstream text;
@@ -77,12 +78,13 @@ std::vector<std::string> MountsBelow(const std::string& dir) {
 }  // namespace
 
 Agent::Agent(AgentOptions options) : options_(std::move(options)) {
-  std::string dir = fs::temp_directory_path() / "klagent.XXXXXX";
+  // Below the containerd's folder and group: stopping that one takes all of this with it.
+  std::string dir = TheContainerd().dir() + "/agent.XXXXXX";
   KEELSON_CHECK(::mkdtemp(dir.data()) != nullptr);
   dir_ = dir;
-  cgroup_ = "/kl" + dir.substr(dir.size() - 6);
+  cgroup_ = "/" + TheContainerd().network() + "/" + dir.substr(dir.size() - 6);
   for (const auto& path : {manifests(), root(), logs()}) fs::create_directories(path);
-  for (const auto& hierarchy : Hierarchies()) fs::create_directory(hierarchy + cgroup_);
+  for (const auto& hierarchy : Hierarchies()) fs::create_directories(hierarchy + cgroup_);
   std::ofstream(dir_ + "/config.yaml")
       << "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nstaticPodPath: "
       << manifests() << "\npodLogsDir: " << logs() << "\ncgroupRoot: " << cgroup_
@@ -100,7 +102,7 @@ Agent::~Agent() {
   for (const auto& path : MountsBelow(dir_)) RunCommand({"umount", "-l", path});
   for (const auto& hierarchy : Hierarchies()) RemoveGroup(hierarchy + cgroup_);
   std::error_code ec;  // what is gone already is fine
-  for (const auto& entry : fs::directory_iterator("/var/log/containers", ec))
+  for (const auto& entry : fs::directory_iterator(kLogLinks, ec))
     if (fs::read_symlink(entry.path(), ec).string().starts_with(dir_)) fs::remove(entry.path(), ec);
   fs::remove_all(dir_, ec);
 }
@@ -159,29 +161,30 @@ void Agent::Remove(const std::string& file) { fs::remove(manifests() + "/" + fil
 
 std::string Agent::Log() const { return ReadAll(dir_ + "/log"); }
 
-std::string Agent::Nodectl(const std::vector<std::string>& args) const {
+CommandResult Agent::TryNodectl(const std::vector<std::string>& args) const {
   std::vector<std::string> argv = {KEELSON_NODECTL, "--socket", socket()};
   argv.insert(argv.end(), args.begin(), args.end());
-  const CommandResult result = RunCommand(argv);
+  return RunCommand(argv);
+}
+
+std::string Agent::Nodectl(const std::vector<std::string>& args) const {
+  const CommandResult result = TryNodectl(args);
   EXPECT_EQ(result.exit_code, 0) << result.output;
   return result.output;
 }
 
 std::vector<std::string> Agent::Leftovers() const {
-  std::vector<std::string> found;
+  std::vector<std::string> found = TheContainerd().Leftovers();
   std::error_code ec;  // what vanishes while we look is not left over
-  for (const auto& s : TheContainerd().Sandboxes()) found.push_back("sandbox " + s.metadata().name());
-  for (const auto& c : TheContainerd().Containers()) found.push_back("container " + c.metadata().name());
   for (const auto& path : MountsBelow(dir_)) found.push_back("mount " + path);
   for (const auto& dir : {root() + "/pods", logs()})
     for (const auto& entry : fs::directory_iterator(dir, ec)) found.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(kLogLinks, ec))
+    if (fs::read_symlink(entry.path(), ec).string().starts_with(dir_)) found.push_back(entry.path());
   for (const auto& hierarchy : Hierarchies())
     for (const auto& entry : fs::recursive_directory_iterator(hierarchy + cgroup_, ec))
-      if (entry.is_directory() && entry.path().filename().string().starts_with("pod"))
+      if (entry.is_directory(ec) && entry.path().filename().string().starts_with("pod"))
         found.push_back("cgroup " + entry.path().string());
-  for (const auto& entry : fs::recursive_directory_iterator(TheContainerd().dir() + "/leases", ec))
-    if (std::isdigit(static_cast<unsigned char>(entry.path().filename().string()[0])))
-      found.push_back("address " + entry.path().filename().string());
   return found;
 }
 

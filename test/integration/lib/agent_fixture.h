@@ -45,11 +45,13 @@ class Agent {
   const std::string& cgroup() const { return cgroup_; }  // below each hierarchy, "/kl..."
   std::string Log() const;                               // all it wrote so far
 
+  // nodectl against this agent, which may refuse.
+  CommandResult TryNodectl(const std::vector<std::string>& args) const;
   // nodectl's output; it fails the test unless it ends with 0.
   std::string Nodectl(const std::vector<std::string>& args) const;
 
-  // What pods leave behind and should not: sandboxes, containers, mounts, folders, logs, cgroups and
-  // addresses, one line each. Empty once all pods are gone.
+  // What pods leave behind and should not: the runtime's leftovers, mounts, folders, logs, links to
+  // logs and cgroups, one line each. Empty once all pods are gone.
   std::vector<std::string> Leftovers() const;
 
  private:

@@ -94,8 +94,18 @@ def unmount_below(folder):
         subprocess.run(['umount', '-l', path], capture_output=True)
 
 
-def remove_cgroups(names):
-    """Containers that had no pod's cgroup above them live below /k8s.io."""
+def remove_tree(group):
+    for path, _, _ in os.walk(group, topdown=False):
+        try:
+            os.rmdir(path)
+        except OSError:
+            pass
+
+
+def remove_cgroups(network, names):
+    """Groups of agents lie below the network's name. Containers without an agent live below /k8s.io."""
+    for group in [f'/sys/fs/cgroup/{network}'] + glob.glob(f'/sys/fs/cgroup/*/{network}'):
+        remove_tree(group)
     for name in names:
         for path in glob.glob(f'/sys/fs/cgroup/k8s.io/{name}') + glob.glob(f'/sys/fs/cgroup/*/k8s.io/{name}'):
             try:
@@ -128,7 +138,10 @@ def main():
     data = setting(folder, 'root')
     for path in (folder, data):
         unmount_below(path)
-    remove_cgroups(ids)
+    remove_cgroups(network, ids)
+    for link in glob.glob('/var/log/containers/*'):
+        if os.path.islink(link) and os.readlink(link).startswith(folder + '/'):
+            os.unlink(link)
     for path in (data, folder):
         shutil.rmtree(path, ignore_errors=True)
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A private containerd for a test binary: started before the first test, gone after the last.
-// KEELSON_CONTAINERD chooses 1.6 (default) or 2. Where there is none, every test is skipped.
+// KEELSON_CONTAINERD chooses 1.6 (default) or 2. Where it does not come up, every test fails.
 // Linking this library is enough; tests reach it by TheContainerd(). One thread.
 #pragma once
 
@@ -32,7 +32,7 @@ class Containerd {
   Containerd();
   ~Containerd();  // Stop()
 
-  // FailedPrecondition: there is no such containerd on this machine. Internal: it does not come up.
+  // Internal: it does not come up. FailedPrecondition: not root.
   absl::Status Start();
   // Afterwards nothing of it is left. Idempotent.
   void Stop();
@@ -54,15 +54,23 @@ class Containerd {
   std::string SandboxIp(const std::string& sandbox_id);
   // Host's number of the container's first process; 0 when it has none.
   int Pid(const std::string& container_id);
+  int SandboxPid(const std::string& sandbox_id);
   CommandResult Exec(const std::string& container_id, const std::vector<std::string>& argv);
   // Stops and removes every sandbox.
   void RemoveAllPods();
+  // Addresses that the network's IPAM has given away.
+  std::vector<std::string> Addresses() const;
+  // What is there of pods: sandboxes, containers, shims, network namespaces, addresses, links on the
+  // bridge and elements of nftables sets, one line each.
+  std::vector<std::string> Leftovers();
 
  private:
   struct Stubs;
+  class Guardian;
 
   const std::string version_;
   std::string dir_;
+  std::unique_ptr<Guardian> guardian_;
   std::unique_ptr<Stubs> stubs_;  // set by Start
 };
 

@@ -20,12 +20,13 @@ constexpr std::string_view kV1 =
     "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n"
     "99 31 0:99 / /proc rw - proc proc rw\n";
 
-TEST(Hierarchies, V1ControllersMayShareAMountAndTheHybridV2IsLeftOut) {
+TEST(Hierarchies, V1ControllersMayShareAMountAndTheHybridV2HasNone) {
   Hierarchies h = ParseHierarchies(kV1);
   EXPECT_EQ(h.v1.at("cpu"), "/sys/fs/cgroup/cpu,cpuacct");
   EXPECT_EQ(h.v1.at("cpuacct"), "/sys/fs/cgroup/cpu,cpuacct");
   EXPECT_EQ(h.v1.at("systemd"), "/sys/fs/cgroup/systemd");
-  EXPECT_EQ(h.v1.size(), 4u);
+  EXPECT_EQ(h.v1.at("unified"), "/sys/fs/cgroup/unified") << "the runtime leaves groups there";
+  EXPECT_EQ(h.v1.size(), 5u);
   EXPECT_FALSE(h.is_v2());
 }
 
