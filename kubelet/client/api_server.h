@@ -103,8 +103,8 @@ class ApiServer {
     ApiRequest request = Request(Verb::kGet, ResourceOf<T>(), std::move(ns), std::move(name));
     return Ask<T>(std::move(request));
   }
-  // Of a list message: api.List<k8s::v1::PodList>("", {.field_selector = "spec.nodeName=a"}). One
-  // page when there is a limit.
+  // Of a list message: api.List<k8s::v1::PodList>("", options). One page when there is a limit. Name
+  // `options` before the co_await, as everything that is no plain value.
   template <typename L>
   base::Task<absl::StatusOr<L>> List(std::string ns, ListOptions options) {
     ApiRequest request = Request(Verb::kList, ResourceOfList(L::descriptor()), std::move(ns), "");

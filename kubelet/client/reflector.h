@@ -15,8 +15,9 @@
 //  7. A list at "" comes in pages of 500, from one moment; when the next page has expired, all is
 //     asked for at once.
 //  8. What a new list lacks was deleted meanwhile, and is reported so.
-// Failures back off 800 ms, doubling to 30 s, each with up to as much again by chance, or as long
-// as the server's Retry-After if that is longer. Two minutes without a failure begin again at 800 ms.
+// Failures back off 800 ms, doubling to 30 s, each with up to as much again by chance, or as long as
+// the server's Retry-After if that is longer. Two minutes without a failure begin
+// again at 800 ms; the first 410 then is no failure, as its cure is at hand.
 //
 // Loop only. Objects are shared and never change after they were given out; a new version is a new
 // object. Callbacks run inside the reflector's task, after the store has changed; they may read the
@@ -27,6 +28,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -93,17 +95,20 @@ class ReflectorCore {
   const std::map<ObjectKey, ObjectPtr>& objects() const { return objects_; }
 
  private:
-  // What to do next, decided by what happened (pure, in reflector.cc).
+  struct Listing {
+    std::vector<std::shared_ptr<Message>> items;
+    std::string version;
+  };
   enum class Next { kList, kWatch };
   base::Task<absl::Status> ListAll();
-  base::Task<absl::Status> ListPages(std::string version, bool paged, std::unique_ptr<Message>* list);
+  base::Task<absl::Status> ListPages(std::string version, bool paged, Listing* listing);
   base::Task<absl::Status> WatchOnce();
-  absl::Status Apply(WatchEvent event);
-  void Replace(Message* list);
+  void Apply(WatchEvent event);
+  void Replace(Listing listing);
   void Put(std::shared_ptr<Message> object);
   void Remove(const ObjectKey& key, const ObjectPtr& last);
-  Next After(const absl::Status& error);
-  base::Task<void> BackOff(absl::Status error);
+  // How long to wait after `error` happened now.
+  base::Nanos NextBackOff(const absl::Status& error);
   std::string FieldSelector() const;
 
   base::Loop& loop_;
@@ -113,12 +118,13 @@ class ReflectorCore {
   const ReflectorEvents events_;
 
   std::map<ObjectKey, ObjectPtr> objects_;
-  std::string version_;       // rule 3; empty before the first list
-  bool version_refused_ = false;  // rule 6
+  std::string version_;           // rule 3; empty before the first list
+  bool version_refused_ = false;  // rule 6, until the next list
   bool synced_ = false;
   base::Wakeup first_sync_;  // set when synced_ becomes true
   absl::Status last_error_;
-  base::MonoTime last_contact_, last_failure_;
+  base::MonoTime last_contact_;
+  std::optional<base::MonoTime> last_failure_;
   base::Nanos back_off_{0};
   std::mt19937_64 random_;
 };
