@@ -139,14 +139,14 @@ class Dhcp : public MetaTest {
   std::string Socket() const { return dir() + "/dhcp.sock"; }
 
   // As systemd starts it: with the socket, so that nobody has to wait for it.
-  void StartDaemon(const std::vector<std::string>& flags = {}) {
+  void StartDaemon(const std::vector<std::string>& flags = {}, const std::string& bin_dir = "") {
     Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, Socket().c_str(), sizeof address.sun_path - 1);
     ASSERT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     ASSERT_EQ(::listen(fd.get(), 64), 0);
-    const std::string path = KeelsonDir() + "/dhcp";
+    const std::string path = (bin_dir.empty() ? KeelsonDir() : bin_dir) + "/dhcp";
     daemon_ = ::fork();
     if (daemon_ != 0) return;
     ::dup2(fd.get(), 3);
@@ -160,12 +160,13 @@ class Dhcp : public MetaTest {
     ::_exit(127);
   }
 
-  void StopDaemon() {
+  // `clean`: and it must say so; theirs just dies.
+  void StopDaemon(bool clean = true) {
     if (daemon_ <= 0) return;
     ::kill(daemon_, SIGTERM);
     int status = 0;
     ::waitpid(daemon_, &status, 0);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+    EXPECT_TRUE(!clean || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) << status;
     daemon_ = -1;
   }
 
@@ -302,6 +303,32 @@ TEST_F(Dhcp, GcReleasesLeasesOfContainersNotListed) {
                          "cni.dev/valid-attachments", Json::Array());
   EXPECT_EQ(Running(call).Wait().exit_code, 0);
   EXPECT_TRUE(server_->Expect(MessageType::kRelease));
+}
+
+// The same server, asked by their plugin and daemon, and by ours.
+TEST_F(Dhcp, AnswersAsGoDoes) {
+  if (!HasGoPlugin("dhcp")) GTEST_SKIP() << "no Go dhcp";
+  std::string seen[2];
+  for (const bool ours : {false, true}) {
+    ::unlink(Socket().c_str());
+    StartDaemon({}, ours ? "" : kGoPlugins);
+    Container& c = AddContainer("pod");
+    Call call{"bridge", "ADD", Net(), "pod", c.path()};
+    call.bin_dir = ours ? "" : kGoPlugins;
+    Running add(call);
+    server_->GiveLease({{dhcp::kClasslessRoutes, std::string("\x10\x0a\x01\x0a\x37\0\x09", 7)}});
+    const Outcome o = add.Wait();
+    ASSERT_EQ(o.exit_code, 0) << o.out << o.err;
+    const Json json = o.json();
+    for (const char* member : {"cniVersion", "ips", "routes", "dns"}) {
+      const Json* const value = json.Find(member);
+      seen[ours] += std::string(member) + (value ? value->Dump() : "(none)") + "\n";
+    }
+    call.command = "DEL";
+    EXPECT_EQ(Running(call).Wait().exit_code, 0);
+    StopDaemon(/*clean=*/ours);
+  }
+  EXPECT_EQ(seen[true], seen[false]);
 }
 
 TEST_F(Dhcp, OptionsOfTheConfigurationReachTheServer) {

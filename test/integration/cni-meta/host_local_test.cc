@@ -267,5 +267,31 @@ TEST_F(HostLocalFiles, ALinkInTheDirectoryIsNotFollowed) {
   EXPECT_TRUE(Leased().empty());
 }
 
+// A crash at any moment leaves neither a lock that is held nor an address that nobody can have.
+TEST_F(HostLocalFiles, KilledAtAnyMomentItLeavesAUsableDirectory) {
+  constexpr int kRounds = 60;
+  for (int i = 0; i < kRounds; ++i) {
+    Call call;
+    call.plugin = "host-local";
+    call.command = "ADD";
+    call.conf = ConfFor(kRange);
+    call.container_id = "k" + std::to_string(i);
+    call.netns = netns_;
+    const auto start = std::chrono::steady_clock::now();
+    Running victim(call);
+    while (std::chrono::steady_clock::now() - start < std::chrono::microseconds(25 * i)) {
+    }
+    victim.Kill();
+    victim.Wait();
+  }
+  const Outcome after = Ipam("ADD", "after");
+  EXPECT_EQ(after.exit_code, 0) << after.out;
+  EXPECT_LT(after.took, std::chrono::seconds(5));  // nobody waits for a lock's time limit
+  for (int i = 0; i < kRounds; ++i) {
+    EXPECT_EQ(Ipam("DEL", "k" + std::to_string(i)).exit_code, 0);
+  }
+  EXPECT_EQ(Leased().size(), 1u);
+}
+
 }  // namespace
 }  // namespace keelson::cni::testing

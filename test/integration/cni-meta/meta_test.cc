@@ -2,6 +2,7 @@
 // bandwidth, firewall, tuning, sbr and masquerading with real devices and traffic.
 
 #include <net/if.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -72,6 +73,43 @@ TEST_F(Bandwidth, ShapesOnlyShapedSubnets) {
   ExpectRate(nullptr, pod.ns(), pod.ip());
   EXPECT_GT(Throughput(peer.ns(), pod.ns(), pod.ip(), 2 * kBurst, 0.2) * 8, 3 * kBits);
   Chain("CHECK", conf, pod);
+}
+
+// How many of `count` datagrams that are sent at once arrive before half a second is over.
+int ArriveAtOnce(const NetNs* from, const NetNs* to, const std::string& address, int count) {
+  const Fd server = UdpSocket(to, "0.0.0.0", 9998);
+  const int room = 4 << 20;
+  ::setsockopt(server.get(), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+  const Fd client = UdpSocket(from, "0.0.0.0", 9997);
+  SendTo(client, address, 9998);  // the neighbour's address is known afterwards
+  EXPECT_TRUE(Receives(server, kSoon));
+  for (int i = 0; i < count; ++i) SendTo(client, address, 9998);
+  int seen = 0;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  while (std::chrono::steady_clock::now() < end && seen < count) {
+    seen += Receives(server, Patience(20));
+  }
+  return seen;
+}
+
+// 46 bytes each, so 8 kbit/s let one through in 46 ms: what comes at once is the burst.
+TEST_F(Bandwidth, ABurstPassesAtOnce) {
+  for (const int burst : {4600, 46000}) {
+    const Pod pod = AddPod("bursty" + std::to_string(burst));
+    const std::string bits = std::to_string(burst * 8);
+    const std::string conf = Conf(
+        "bandwidth", R"("ingressRate":8000,"ingressBurst":)" + bits +
+                         R"(,"egressRate":8000,"egressBurst":)" + bits);
+    Chain("ADD", conf, pod);
+    const int want = burst / 46;
+    for (const bool in : {true, false}) {
+      const int seen = in ? ArriveAtOnce(nullptr, pod.ns(), pod.ip(), 2000)
+                          : ArriveAtOnce(pod.ns(), nullptr, "10.88.0.1", 2000);
+      EXPECT_GE(seen, want * 8 / 10) << burst << " " << in;
+      EXPECT_LE(seen, want + 15) << burst << " " << in;
+    }
+    Chain("DEL", conf, pod);
+  }
 }
 
 TEST_F(Bandwidth, DelAndGcRemoveTheIfb) {

@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -73,6 +74,8 @@ Running::Running(const Call& call) : start_(std::chrono::steady_clock::now()) {
   EXPECT_EQ(::posix_spawn(&pid_, path.c_str(), &actions, nullptr, argv, envp.data()), 0) << path;
   ::posix_spawn_file_actions_destroy(&actions);
 }
+
+void Running::Kill() { ::kill(pid_, SIGKILL); }
 
 Outcome Running::Wait() {
   Outcome o;
@@ -174,35 +177,94 @@ std::string CniTest::WithPrev(const std::string& conf, const Result& previous) {
   return WithMember(conf, "prevResult", *previous.ToJson(version));
 }
 
-std::string CniTest::Answer(const std::string& conf, bool ours, const std::string& ifname) {
+// ---- beside the Go plugins ----------------------------------------------------------------------
+
+namespace {
+
+// Members in order of their names, which mean nothing in JSON; an empty "dns" is as good as none.
+std::string Canonical(const Json& json) {
+  if (json.is_array()) {
+    std::string text = "[";
+    for (const Json& item : json.items()) text += Canonical(item) + ",";
+    return text + "]";
+  }
+  if (!json.is_object()) return json.Dump();
+  std::map<std::string, std::string> sorted;
+  for (const Json::Member& m : json.members()) sorted[m.name] = Canonical(m.value);
+  if (const auto dns = sorted.find("dns"); dns != sorted.end() && dns->second == "{\n}") {
+    sorted.erase(dns);
+  }
+  std::string text = "{\n";
+  for (const auto& [name, value] : sorted) text += name + ": " + value + "\n";
+  return text + "}";
+}
+
+void ReplaceAll(std::string* text, const std::string& what, const std::string& with) {
+  for (size_t at = 0; !what.empty() && (at = text->find(what, at)) != std::string::npos;) {
+    text->replace(at, what.size(), with);
+    at += with.size();
+  }
+}
+
+// Debian 12's Go plugins (1.1) and, where test/integration/cni/fetch-go-plugins got them, the
+// newest (1.9), which speak 1.1.0.
+struct Reference {
+  std::string dir;
+  std::vector<std::string> versions;
+};
+
+std::vector<Reference> References(const std::string& debian) {
+  std::vector<Reference> all = {{debian, {"0.3.0", "0.3.1", "0.4.0", "1.0.0"}}};
+  all.push_back({std::string(KEELSON_CNI_DIR) + "/../cni-reference", all[0].versions});
+  all[1].versions.push_back("1.1.0");
+  return all;
+}
+
+}  // namespace
+
+std::string CniTest::Answer(const std::string& conf, const std::string& bin_dir,
+                            const Compare& how) {
   Container& c = AddContainer("c");
-  Call call{Json::Parse(conf)->Find("type")->text(), "ADD", conf, "c", c.path(), ifname};
-  if (!ours) call.bin_dir = kGoPlugins;
+  const std::string version = Json::Parse(conf)->Find("cniVersion")->text();
+  const std::string first =
+      how.before.empty() ? "" : WithMember(how.before, "cniVersion", Json(version));
+  std::string full = conf;
+  if (!first.empty()) full = WithMember(conf, "prevResult", Do("ADD", first, c, how.ifname).json());
+  Call call{Json::Parse(conf)->Find("type")->text(), "ADD", full, "c", c.path(), how.ifname};
+  call.bin_dir = bin_dir;
   const Outcome o = Running(call).Wait();
-  EXPECT_TRUE(o.ok()) << o.out << o.err;
-  std::string text = o.out;
-  Or<Result> r = Result::FromJson(o.json(), Json::Parse(conf)->Find("cniVersion")->text());
-  if (r.ok()) {
+  EXPECT_TRUE(o.ok()) << bin_dir << " " << full << o.out << o.err;
+  std::string text = Canonical(o.json());
+  if (const Or<Result> r = Result::FromJson(o.json(), version); r.ok()) {
     for (const Interface& i : r->interfaces) {
-      for (size_t at; !i.mac.empty() && (at = text.find(i.mac)) != std::string::npos;) {
-        text.replace(at, i.mac.size(), "MAC");
-      }
-      const size_t at = i.name.starts_with("veth") ? text.find(i.name) : std::string::npos;
-      if (at != std::string::npos) text.replace(at, i.name.size(), "HOSTEND");
+      ReplaceAll(&text, i.mac, "MAC");
+      if (i.name.starts_with("veth")) ReplaceAll(&text, i.name, "HOSTEND");
     }
   }
   call.command = "DEL";
-  EXPECT_TRUE(Running(call).Wait().ok());
+  const Outcome del = Running(call).Wait();
+  EXPECT_TRUE(del.ok()) << del.out;
+  if (!first.empty()) Ok("DEL", first, c, how.ifname);
   // The next one gets the same address again.
-  ::unlink((dir_ + "/leases/klnet/last_reserved_ip.0").c_str());
+  std::error_code ignored;
+  fs::remove_all(dir_ + "/leases", ignored);
   return text;
 }
 
-void CniTest::ExpectSameAsGo(const std::string& conf) {
-  for (const char* version : {"0.3.1", "0.4.0", "1.0.0"}) {
-    const std::string versioned = WithMember(conf, "cniVersion", Json(version));
-    EXPECT_EQ(Answer(versioned, true), Answer(versioned, false));
+void CniTest::ExpectSameAsGo(const std::string& conf, const Compare& how) {
+  const std::string type = Json::Parse(conf)->Find("type")->text();
+  bool compared = false;
+  for (const Reference& reference : References(kGoPlugins)) {
+    if (::access((reference.dir + "/" + type).c_str(), X_OK) != 0) continue;
+    for (const std::string& version : reference.versions) {
+      if (!VersionAtLeast(version, how.since)) continue;
+      const std::string versioned = WithMember(conf, "cniVersion", Json(version));
+      EXPECT_EQ(Answer(versioned, "", how), Answer(versioned, reference.dir, how))
+          << reference.dir << " " << versioned;
+      compared = true;
+    }
   }
+  if (!compared) GTEST_SKIP() << "no Go plugin " << type;
 }
 
 bool CniTest::HasGoPlugin(const std::string& name) {

@@ -49,6 +49,8 @@ class Running {
   explicit Running(const Call& call);
   Running(Running&&) = default;
   Outcome Wait();
+  // Takes the process away in the middle of whatever it does; Wait() is still due.
+  void Kill();
 
  private:
   pid_t pid_ = -1;
@@ -95,11 +97,16 @@ class CniTest : public ::testing::Test {
   // The same with `prevResult` put into the configuration (CHECK, DEL, chained ADD).
   static std::string WithPrev(const std::string& conf, const Result& previous);
   static std::string WithMember(const std::string& conf, const std::string& name, Json value);
-  // What the configured plugin, ours or Go's, answers to ADD for a fresh container, with what
-  // differs by chance replaced; DEL follows.
-  std::string Answer(const std::string& conf, bool ours, const std::string& ifname = "eth0");
-  // Both answer the same in all versions that Debian's Go plugins speak and get right.
-  void ExpectSameAsGo(const std::string& conf);
+  // How to compare: with CNI_IFNAME, from which cniVersion on, and after which other plugin (of
+  // ours), whose result is then prevResult.
+  struct Compare {
+    std::string ifname = "eth0";
+    std::string since = "0.3.0";
+    std::string before = {};
+  };
+  // Ours and the Go plugin of each reference here answer ADD with the same JSON in every version.
+  void ExpectSameAsGo(const std::string& conf, const Compare& how);
+  void ExpectSameAsGo(const std::string& conf) { ExpectSameAsGo(conf, Compare()); }
   static bool HasGoPlugin(const std::string& name);
   static std::string KeelsonDir();
 
@@ -110,6 +117,10 @@ class CniTest : public ::testing::Test {
   std::string HostLocal(const std::string& subnet, const std::string& more = "") const;
 
  private:
+  // What the plugin of `bin_dir` (empty: ours) answers to ADD for a fresh container, in a canonical
+  // form with what differs by chance replaced; DEL follows.
+  std::string Answer(const std::string& conf, const std::string& bin_dir, const Compare& how);
+
   std::string dir_;
   std::map<std::string, std::unique_ptr<Container>> containers_;
 };

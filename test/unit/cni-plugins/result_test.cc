@@ -49,14 +49,23 @@ TEST(Result, NewestVersionSaysEverything) {
       R"("dns":{"nameservers":["10.1.0.1"],"search":["a.example"]}})");
 }
 
-TEST(Result, OneZeroLeavesOutWhatCameLater) {
+// Options of routes are the specification's since 1.1.0, but the Go plugins have always passed them
+// on.
+TEST(Result, OneZeroLeavesOutWhatInterfacesHadLater) {
   EXPECT_EQ(Spelled("1.0.0"),
             R"({"cniVersion":"1.0.0","interfaces":[{"name":"br0","mac":"02:00:00:00:00:01"},)"
             R"({"name":"eth0","mac":"02:00:00:00:00:02","sandbox":"/run/netns/x"}],)"
             R"("ips":[{"interface":1,"address":"10.1.0.5/16","gateway":"10.1.0.1"},)"
             R"({"interface":1,"address":"fd00::5/64"}],)"
-            R"("routes":[{"dst":"0.0.0.0/0","gw":"10.1.0.1"}],)"
+            R"("routes":[{"dst":"0.0.0.0/0","gw":"10.1.0.1","mtu":1300,"advmss":1200,"priority":5,)"
+            R"("table":100,"scope":253}],)"
             R"("dns":{"nameservers":["10.1.0.1"],"search":["a.example"]}})");
+}
+
+TEST(Result, AnEmptyDnsIsNotMentionedSinceOneOne) {
+  Result r;
+  EXPECT_EQ(r.ToJson("1.1.0")->Dump(), R"({"cniVersion":"1.1.0"})");
+  EXPECT_EQ(r.ToJson("1.0.0")->Dump(), R"({"cniVersion":"1.0.0","dns":{}})");
 }
 
 TEST(Result, BeforeOneZeroAddressesNameTheirFamily) {

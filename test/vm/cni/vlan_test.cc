@@ -136,6 +136,15 @@ TEST_F(Vm, BridgeTrunkMayHaveANativeVlan) {
   EXPECT_EQ(PortVlans(r), (std::vector<int>{7, 8}));
 }
 
+TEST_F(Vm, BridgeVlansAnswerAsGoDoes) {
+  for (const char* more : {R"("vlan":100)", R"("vlan":100,"isGateway":true,"preserveDefaultVlan":true)",
+                           R"("vlan":7,"vlanTrunk":[{"minID":100,"maxID":102}])"}) {
+    ExpectSameAsGo(BridgeNet(more));
+    Rtnl h = host();
+    ASSERT_TRUE(h.Delete(h.ByName("klbr0")->index).ok());  // a VLAN's gateway goes with its port
+  }
+}
+
 TEST_F(Vm, BridgeNameTooLongForItsVlanDeviceIsRefused) {
   const Outcome o = Do("ADD",
                        Conf("bridge", R"("bridge":"klbridge0123","vlan":1000,"isGateway":true)",
@@ -226,7 +235,6 @@ TEST_F(Vm, IpvlanChainedSitsOnWhatCameBefore) {
 }
 
 TEST_F(Vm, IpvlanAndVlanAnswerAsGoDoes) {
-  if (!HasGoPlugin("ipvlan")) GTEST_SKIP() << "no Go plugins";
   AddUplink();
   ExpectSameAsGo(Conf("vlan", R"("master":"kluplink","vlanId":5)", HostLocal("10.66.0.0/24")));
   ExpectSameAsGo(Conf("ipvlan", R"("master":"kluplink","mode":"l3","dns":{"domain":"d"})",
@@ -246,6 +254,10 @@ TEST_F(Vm, DummyKeepsItsAddressReachableInside) {
   EXPECT_EQ(Do("CHECK", WithPrev(net, r), c, "dummy7").exit_code, 1);
   Ok("DEL", net, c, "dummy7");
   Ok("DEL", net, c, "dummy7");
+}
+
+TEST_F(Vm, DummyAnswersAsGoDoes) {
+  ExpectSameAsGo(Conf("dummy", "", HostLocal("10.66.0.0/24")));
 }
 
 }  // namespace

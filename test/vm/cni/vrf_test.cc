@@ -95,5 +95,11 @@ TEST_F(Vrf, RefusesAnotherTableAnotherKindAndADeviceThatIsTaken) {
   EXPECT_EQ(Do("DEL", Conf("klred"), c).exit_code, 0);
 }
 
+TEST_F(Vrf, AnswersAsGoDoes) {
+  Compare how;
+  how.before = Net("klbr0", "10.77.0.0/16");
+  ExpectSameAsGo(Conf("klblue", R"(,"table":77)"), how);
+}
+
 }  // namespace
 }  // namespace keelson::cni::testing
