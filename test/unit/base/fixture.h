@@ -18,10 +18,8 @@ namespace keelson::base {
 // A directory of one test; gone afterwards.
 class TempDir {
  public:
-  TempDir() {
-    char path[] = "/tmp/kl-base-XXXXXX";
-    KEELSON_CHECK(::mkdtemp(path) != nullptr);
-    path_ = path;
+  explicit TempDir(std::string_view parent = "/tmp") : path_(StrCat(parent, "/kl-base-XXXXXX")) {
+    KEELSON_CHECK(::mkdtemp(path_.data()) != nullptr);
   }
   ~TempDir() { static_cast<void>(RemoveTree(path_)); }
   const std::string& path() const { return path_; }

@@ -129,11 +129,15 @@ TEST(Pool, RunsUpToItsLimitAtTheSameTime) {
   EXPECT_EQ(most, kLimit);
 }
 
-Task<int> BlockOn(Loop* loop, std::shared_ptr<std::atomic<bool>> go,
-                  std::shared_ptr<std::atomic<bool>> ended) {
-  auto work = [go, ended] {
-    while (!*go) std::this_thread::yield();
-    *ended = true;
+struct Blocked {
+  std::atomic<bool> begun{false}, go{false}, ended{false};
+};
+Task<int> BlockOn(Loop* loop, std::shared_ptr<Blocked> blocked) {
+  auto work = [blocked] {
+    blocked->begun = true;
+    blocked->begun.notify_one();
+    blocked->go.wait(false);
+    blocked->ended = true;
     return 5;
   };
   co_return co_await RunBlocking(*loop, std::move(work));
@@ -143,20 +147,21 @@ Task<void> Ignore(Task<int> task) { co_await std::move(task); }
 
 // The caller may go away; the work owns what it touches and its result is dropped.
 TEST(Pool, CancelledWaiterLeavesTheWorkToItsEnd) {
-  auto go = std::make_shared<std::atomic<bool>>(false);
-  auto ended = std::make_shared<std::atomic<bool>>(false);
+  auto blocked = std::make_shared<Blocked>();
   {
     Loop loop;
     TaskGroup group(loop);
-    group.Spawn("block", Ignore(BlockOn(&loop, go, ended)));
+    group.Spawn("block", Ignore(BlockOn(&loop, blocked)));
     loop.RunReady();
+    blocked->begun.wait(false);  // work that has not begun is dropped when the loop goes
     group.Cancel();
     loop.RunReady();
     EXPECT_EQ(group.size(), 0u);
-    EXPECT_FALSE(*ended);
-    *go = true;
+    EXPECT_FALSE(blocked->ended);
+    blocked->go = true;
+    blocked->go.notify_one();
   }
-  EXPECT_TRUE(*ended) << "the loop waits for work in progress when it goes";
+  EXPECT_TRUE(blocked->ended) << "the loop waits for work in progress when it goes";
 }
 
 class PipeTest : public ::testing::Test {
