@@ -34,7 +34,7 @@ absl::Status Create(const std::string& path, const std::string& type) {
 
 absl::Status CheckHostPath(const std::string& path, const std::string& type) {
   if (type.empty()) return absl::OkStatus();
-  const bool may_create = type.ends_with("OrCreate");
+  const bool may_create = type == "DirectoryOrCreate" || type == "FileOrCreate";
   struct stat st {};
   if (::stat(path.c_str(), &st) < 0) {
     if (errno != ENOENT) return base::ErrnoStatus("stat", path);

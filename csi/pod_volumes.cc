@@ -46,17 +46,48 @@ std::set<std::string> UsedVolumes(const v1::Pod& pod) {
   return used;
 }
 
-// The pod's own memory limit, else the sum of its containers'; 0 when one of those has none.
+// What the pod's cgroup may hold: its own limit, else what its containers need at their largest moment
+// (sidecars run beside all that follow), plus overhead. 0 when a container has no limit.
 int64_t PodMemoryLimit(const v1::Pod& pod) {
+  int64_t overhead = 0;
+  if (auto it = pod.spec().overhead().find("memory"); it != pod.spec().overhead().end())
+    overhead = BytesOf(it->second);
   const auto& own = pod.spec().resources().limits();
-  if (auto it = own.find("memory"); it != own.end()) return BytesOf(it->second);
-  int64_t sum = 0;
-  for (const auto& c : pod.spec().containers()) {
+  if (auto it = own.find("memory"); it != own.end()) return BytesOf(it->second) + overhead;
+  bool all = true;
+  auto limit_of = [&](const v1::Container& c) {
     auto it = c.resources().limits().find("memory");
-    if (it == c.resources().limits().end()) return 0;
-    sum += BytesOf(it->second);
+    const int64_t limit = it == c.resources().limits().end() ? 0 : BytesOf(it->second);
+    all &= limit > 0;
+    return limit;
+  };
+  int64_t sidecars = 0, init_peak = 0, together = 0;
+  for (const auto& c : pod.spec().initcontainers()) {
+    const int64_t limit = limit_of(c);
+    init_peak = std::max(init_peak, sidecars + limit);
+    if (c.restartpolicy() == "Always") sidecars += limit;
   }
-  return sum;
+  for (const auto& c : pod.spec().containers()) together += limit_of(c);
+  return all ? std::max(together + sidecars, init_peak) + overhead : 0;
+}
+
+// The sizes of huge pages that anything in the pod requests. Requests and limits are the same.
+absl::StatusOr<std::set<int64_t>> HugePageSizes(const v1::Pod& pod) {
+  std::set<int64_t> sizes;
+  absl::Status status;
+  auto add = [&](const v1::ResourceRequirements& r) {
+    for (const auto& [name, quantity] : r.requests()) {
+      if (!name.starts_with("hugepages-")) continue;
+      auto size = proto::Quantity::Parse(name.substr(10));
+      if (size.ok()) sizes.insert(size->Value());
+      else status.Update(size.status());
+    }
+  };
+  add(pod.spec().resources());
+  for (const auto& c : pod.spec().initcontainers()) add(c.resources());
+  for (const auto& c : pod.spec().containers()) add(c.resources());
+  RETURN_IF_ERROR(status);
+  return sizes;
 }
 
 // One emptyDir as plain data, so that the work can leave the loop.
@@ -177,7 +208,7 @@ class NodeVolumes : public PodVolumes {
       dir.options = StrCat("mode=0777,size=", MemorySize(pod, source));
       return dir;
     }
-    if (!std::string_view(source.medium()).starts_with(kHugePages))
+    if (source.medium() != kHugePages && !source.medium().starts_with("HugePages-"))
       return absl::InvalidArgumentError(StrCat("unknown storage medium \"", source.medium(), "\""));
     auto page = HugePageSize(pod, source.medium());
     if (!page.ok()) return page.status();
@@ -195,24 +226,21 @@ class NodeVolumes : public PodVolumes {
     return size;
   }
 
-  // "HugePages-2Mi" names its size; plain "HugePages" takes the one size the pod requests.
+  // "HugePages-2Mi" names its size, one that the pod requests; plain "HugePages" takes the one size the
+  // pod requests.
   static absl::StatusOr<int64_t> HugePageSize(const v1::Pod& pod, const std::string& medium) {
-    std::string text;
-    if (medium.size() > kHugePages.size() + 1) {
-      text = medium.substr(kHugePages.size() + 1);
-    } else {
-      std::set<std::string> sizes;
-      for (const auto& c : pod.spec().containers())
-        for (const auto& [name, quantity] : c.resources().requests())
-          if (name.starts_with("hugepages-")) sizes.insert(name.substr(10));
-      if (sizes.size() != 1)
-        return absl::InvalidArgumentError(StrCat(
-            "medium HugePages needs requests of exactly one page size, the pod has ", sizes.size()));
-      text = *sizes.begin();
+    auto sizes = HugePageSizes(pod);
+    if (!sizes.ok()) return sizes.status();
+    if (medium == kHugePages) {
+      if (sizes->size() == 1) return *sizes->begin();
+      return absl::InvalidArgumentError(StrCat(
+          "medium HugePages needs requests of exactly one page size, the pod has ", sizes->size()));
     }
-    auto size = proto::Quantity::Parse(text);
+    auto size = proto::Quantity::Parse(medium.substr(kHugePages.size() + 1));
     if (!size.ok()) return size.status();
-    return size->Value();
+    if (sizes->contains(size->Value())) return size->Value();
+    return absl::InvalidArgumentError(
+        StrCat("medium ", medium, " needs a request for huge pages of that size"));
   }
 
   base::Loop& loop_;

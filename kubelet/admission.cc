@@ -53,10 +53,23 @@ Rejection OutOf(const std::string& resource, int64_t requested, int64_t used, in
                  ", used: ", used, ", capacity: ", capacity)};
 }
 
+// What no other pod's end can mend. The first looks at the pod's labels, as upstream does.
+std::optional<Rejection> CheckSystem(const v1::Pod& pod) {
+  auto label = pod.metadata().labels().find("kubernetes.io/os");
+  if (label != pod.metadata().labels().end() && label->second != "linux")
+    return Rejection{"PodOSSelectorNodeLabelDoesNotMatch",
+                     "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"};
+  if (pod.spec().has_os() && pod.spec().os().name() != "linux")
+    return Rejection{"PodOSNotSupported",
+                     "Failed to admit pod as the OS field doesn't match node OS"};
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<Rejection> Admission::Decide(const v1::Pod& pod,
                                            const std::vector<const v1::Pod*>& others) const {
+  if (auto rejection = CheckSystem(pod)) return rejection;
   if (auto rejection = CheckResources(pod, others)) return rejection;
   if (PortsClash(pod, others))
     return Rejection{"NodePorts",

@@ -61,6 +61,9 @@ Outcome Initialized(const StatusInput& in, const v1::PodStatus& status) {
     else if (IsSidecar(c) ? !s->started() : !s->ready()) culprits.failing.push_back(c.name());
   }
   if (culprits.none()) return {};
+  // Init containers may run again (KEP-5532); the pod stays initialized.
+  const v1::PodCondition* before = FindCondition(in.previous, "Initialized");
+  if (before && before->status() == "True") return {};
   return {false, "ContainersNotInitialized", culprits.Message("incomplete")};
 }
 

@@ -217,14 +217,16 @@ class Planner {
     if (seen->state == ContainerState::kRunning) {
       KillIfUnwanted(c, *seen);
     } else if (seen->state == ContainerState::kUnknown) {
-      Kill(*seen, KillCause::kUnknownState, UnknownMessage(c), true);
+      Kill(*seen, KillCause::kUnknownState, UnknownMessage(ContainerKind::kInit), true);
     } else {
       Start(ContainerKind::kInit, index, seen);
     }
   }
 
-  static std::string UnknownMessage(const v1::Container& c) {
-    return StrCat("Container ", c.name(), " is in unknown state, try killing it before restart");
+  // Upstream's words of the Killing event.
+  static std::string UnknownMessage(ContainerKind kind) {
+    return StrCat(kind == ContainerKind::kInit ? "Init container" : "Container",
+                  " is in \"unknown\" state, try killing it before restart");
   }
 
   // The init container whose turn it is. True when the next one may start.
@@ -237,7 +239,7 @@ class Planner {
       case ContainerState::kUnknown:
         // What it did is not known, so a policy of Never cannot let it run again.
         if (PolicyOf(in_.pod, c) == "Never") failed_for_good_ = true;
-        else Kill(seen, KillCause::kUnknownState, UnknownMessage(c), true);
+        else Kill(seen, KillCause::kUnknownState, UnknownMessage(ContainerKind::kInit), true);
         return false;
       case ContainerState::kRunning:
         if (!sidecar) return false;
@@ -278,7 +280,7 @@ class Planner {
       return true;
     }
     if (seen->state == ContainerState::kUnknown) {
-      Kill(*seen, KillCause::kUnknownState, UnknownMessage(c), true);
+      Kill(*seen, KillCause::kUnknownState, UnknownMessage(ContainerKind::kRegular), true);
       return true;
     }
     // It ended. A container whose definition changed since runs again whatever the policy says.

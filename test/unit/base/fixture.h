@@ -49,6 +49,7 @@ T RunOnLoop(Loop& loop, Task<T> task) {
   std::optional<T> result;
   TaskGroup group(loop);
   group.Spawn("test", StoreAndStop<T>(std::move(task), &result, &loop));
+  loop.io().restart();  // it may have run out of work before
   loop.Run();
   loop.io().restart();
   loop.io().poll();

@@ -182,6 +182,63 @@ TEST(Plan, InitContainersRunOneAfterTheOther) {
   });
 }
 
+// What a kill says to the user: the words of the Killing event.
+TEST(Plan, KillsSayWhy) {
+  struct Case {
+    const char* spec;
+    const char* seen;
+    const char* message;
+  };
+  const Case cases[] = {
+      {kAlways, "sandbox c=unknown",
+       "Container is in \"unknown\" state, try killing it before restart"},
+      {kInit, "sandbox i=unknown",
+       "Init container is in \"unknown\" state, try killing it before restart"},
+      {kLastSidecar, "sandbox c=running s=unknown",
+       "Init container is in \"unknown\" state, try killing it before restart"},
+      {kProbed, "sandbox c=running startup:c",
+       "Container c failed startup probe, will be restarted"},
+      {kProbedNever, "sandbox c=running startup:c", "Container c failed startup probe"},
+      {kLastSidecar, "sandbox c=running s~=running",
+       "Container s definition changed, will be restarted"},
+  };
+  for (const Case& c : cases) {
+    const PodPlan plan = Scene(c.spec, c.seen).Plan();
+    ASSERT_EQ(plan.kill.size(), 1u) << c.seen;
+    EXPECT_EQ(plan.kill[0].message, c.message);
+  }
+}
+
+// A policy of the container's own stands before the pod's, for ends and for failed probes alike.
+TEST(Plan, ContainersHavePoliciesOfTheirOwn) {
+  constexpr char kOwnAlways[] =
+      "{restartPolicy: Never, containers: [{name: c, restartPolicy: Always}, {name: d}]}";
+  constexpr char kOwnNever[] =
+      "{restartPolicy: Always, containers: [{name: c, restartPolicy: Never,"
+      " livenessProbe: {tcpSocket: {port: 1}}}, {name: d}]}";
+  constexpr char kOwnOnFailure[] =
+      "{restartPolicy: Always, containers: [{name: c, restartPolicy: OnFailure}]}";
+  constexpr char kInitOwn[] =
+      "{restartPolicy: Always, initContainers: [{name: i, restartPolicy: Never}],"
+      " containers: [{name: c}]}";
+  constexpr char kInitRule[] =
+      "{restartPolicy: Never, initContainers: [{name: i, restartPolicy: Never, restartPolicyRules:"
+      " [{action: Restart, exitCodes: {operator: In, values: [42]}}]}], containers: [{name: c}]}";
+  Check({
+      {"Always in a pod of Never", kOwnAlways, "sandbox c=exited/0 d=exited/0", "start:c#1"},
+      {"Never in a pod of Always", kOwnNever, "sandbox c=exited/1 d=running", ""},
+      {"a failed probe does not start it again", kOwnNever, "sandbox c=running live:c d=running",
+       "kill:c/liveness/once"},
+      {"OnFailure ended well", kOwnOnFailure, "sandbox c=exited/0", "stop"},
+      {"OnFailure ended badly", kOwnOnFailure, "sandbox c=exited/2", "start:c#1"},
+      {"no sandbox for it once it ended well", kOwnOnFailure, "sandbox! c=exited/0", "stop"},
+      {"an init container of Never fails the pod", kInitOwn, "sandbox i=exited/1", "stop"},
+      {"and unknown as well", kInitOwn, "sandbox i=unknown", "stop"},
+      {"a rule runs an init container again", kInitRule, "sandbox i=exited/42", "start:i#1"},
+      {"another code does not", kInitRule, "sandbox i=exited/41", "stop"},
+  });
+}
+
 TEST(Plan, Sidecars) {
   Check({
       {"started, no probe: the next", kSidecar, "sandbox s=running", "start:j#0"},
@@ -287,6 +344,35 @@ TEST(Plan, RestartRulesAndPolicies) {
     EXPECT_EQ(DecideRestart(pod, pod.spec().containers(0), c.code), c.expected)
         << c.container << " " << c.pod_policy << " " << c.code;
   }
+}
+
+TEST(Plan, TheFirstRuleThatMatchesDecides) {
+  v1::Pod pod = PodOf(
+      "{restartPolicy: Always, containers: [{name: c, restartPolicy: Never, restartPolicyRules: ["
+      "{action: Restart, exitCodes: {operator: In, values: [1, 2]}},"
+      " {action: RestartAllContainers, exitCodes: {operator: NotIn, values: [0, 3]}}]}]}");
+  const std::pair<int, RestartDecision> rows[] = {
+      {0, RestartDecision::kNo},
+      {1, RestartDecision::kYes},
+      {2, RestartDecision::kYes},
+      {3, RestartDecision::kNo},
+      {4, RestartDecision::kRestartAllContainers},
+  };
+  for (const auto& [code, expected] : rows)
+    EXPECT_EQ(DecideRestart(pod, pod.spec().containers(0), code), expected) << code;
+}
+
+TEST(Plan, AnInitContainerMayAskForTheRestartOfAll) {
+  constexpr char kSpec[] =
+      "{restartPolicy: Never, initContainers: [{name: i, restartPolicy: Never, restartPolicyRules:"
+      " [{action: RestartAllContainers, exitCodes: {operator: In, values: [7]}}]}],"
+      " containers: [{name: c}]}";
+  Check({
+      {"alone", kSpec, "sandbox i=exited/7", "rm:i0"},
+      {"and begins again", kSpec, "sandbox", "start:i#0"},
+      {"an older end is history", kSpec, "sandbox i=running i=exited/7", ""},
+      {"unknown ones are killed first", kSpec, "sandbox c=unknown i=exited/7", "kill:c/all/once"},
+  });
 }
 
 TEST(Plan, RestartOfAllContainersRemovesTheOneThatAskedLast) {

@@ -123,6 +123,22 @@ TEST(Admission, FirstReasonDecides) {
   }
 }
 
+TEST(Admission, PodsOfAnotherSystemAreRefusedBeforeAllElse) {
+  Admission full({0, 0, 0});
+  v1::Pod pod = PodOf("{os: {name: windows}, containers: [{name: c}]}");
+  EXPECT_EQ(full.Decide(pod, {})->reason, "PodOSNotSupported");
+  EXPECT_EQ(full.Decide(pod, {})->message,
+            "Failed to admit pod as the OS field doesn't match node OS");
+  pod.mutable_spec()->mutable_os()->set_name("linux");
+  EXPECT_EQ(full.Decide(pod, {})->reason, "OutOfpods");
+  (*pod.mutable_metadata()->mutable_labels())["kubernetes.io/os"] = "linux";
+  EXPECT_EQ(full.Decide(pod, {})->reason, "OutOfpods");
+  (*pod.mutable_metadata()->mutable_labels())["kubernetes.io/os"] = "windows";
+  EXPECT_EQ(full.Decide(pod, {})->reason, "PodOSSelectorNodeLabelDoesNotMatch");
+  EXPECT_EQ(full.Decide(pod, {})->message,
+            "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label");
+}
+
 TEST(NodeCapacity, ComesFromProc) {
   auto capacity = ReadNodeCapacity();
   ASSERT_TRUE(capacity.ok()) << capacity.status();

@@ -485,6 +485,29 @@ TEST(Conditions, TransitionTimeChangesWithTheStatusOnly) {
   EXPECT_EQ(FindCondition(shown.Now(), "PodScheduled")->lasttransitiontime().seconds(), first);
 }
 
+// Init containers that run once more (a new sandbox, KEP-5532) take nothing back.
+TEST(Conditions, AnInitializedPodStaysInitialized) {
+  Shown shown(kInit, "sandbox i=exited/0");
+  EXPECT_EQ(ConditionWord(shown.Now(), "Initialized"), "True//");
+  shown.Then(kInit, "sandbox@1 i=running");
+  EXPECT_EQ(ConditionWord(shown.Now(), "Initialized"), "True//");
+}
+
+TEST(Conditions, OfAPodThatFailedSayPodFailed) {
+  constexpr char kRule[] =
+      "{restartPolicy: Never, containers: [{name: c, restartPolicy: Never, restartPolicyRules:"
+      " [{action: RestartAllContainers, exitCodes: {operator: In, values: [7]}}]}]}";
+  for (const char* type : {"Ready", "ContainersReady", "AllContainersRestarting"}) {
+    EXPECT_EQ(ConditionWord(Shown(kRule, "sandbox c=exited/1").Now(), type), "False/PodFailed/")
+        << type;
+    EXPECT_EQ(ConditionWord(Shown(kRule, "sandbox c=exited/0").Now(), type), "False/PodCompleted/")
+        << type;
+  }
+  Shown evicted(kAlways, "sandbox c=running");
+  evicted.verdict = PodVerdict{"Evicted", "low on memory"};
+  EXPECT_EQ(ConditionWord(evicted.Now(), "Ready"), "False/PodFailed/") << "though it still runs";
+}
+
 TEST(Conditions, CarryTheGeneration) {
   Shown shown(kAlways, "");
   shown.scene.pod.mutable_metadata()->set_generation(4);
