@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 
 namespace keelson::cni::testing {
@@ -213,10 +214,16 @@ struct Reference {
   std::vector<std::string> versions;
 };
 
-std::vector<Reference> References(const std::string& debian) {
-  std::vector<Reference> all = {{debian, {"0.3.0", "0.3.1", "0.4.0", "1.0.0"}}};
-  all.push_back({std::string(KEELSON_CNI_DIR) + "/../cni-reference", all[0].versions});
-  all[1].versions.push_back("1.1.0");
+std::vector<Reference> References(const std::string& debian, const std::string& plugin) {
+  std::vector<Reference> all;
+  const auto take = [&](const std::string& dir, std::vector<std::string> versions) {
+    if (::access((dir + "/" + plugin).c_str(), X_OK) == 0) all.push_back({dir, versions});
+  };
+  take(std::string(KEELSON_CNI_DIR) + "/../cni-reference",
+       {"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"});
+  // An emulated machine is slow: there the newest has to do.
+  if (!all.empty() && std::getenv("KEELSON_CNI_ONE_REFERENCE")) return all;
+  take(debian, {"0.3.0", "0.3.1", "0.4.0", "1.0.0"});
   return all;
 }
 
@@ -253,18 +260,16 @@ std::string CniTest::Answer(const std::string& conf, const std::string& bin_dir,
 
 void CniTest::ExpectSameAsGo(const std::string& conf, const Compare& how) {
   const std::string type = Json::Parse(conf)->Find("type")->text();
-  bool compared = false;
-  for (const Reference& reference : References(kGoPlugins)) {
-    if (::access((reference.dir + "/" + type).c_str(), X_OK) != 0) continue;
+  const std::vector<Reference> references = References(kGoPlugins, type);
+  if (references.empty()) GTEST_SKIP() << "no Go plugin " << type;
+  for (const Reference& reference : references) {
     for (const std::string& version : reference.versions) {
       if (!VersionAtLeast(version, how.since)) continue;
       const std::string versioned = WithMember(conf, "cniVersion", Json(version));
       EXPECT_EQ(Answer(versioned, "", how), Answer(versioned, reference.dir, how))
           << reference.dir << " " << versioned;
-      compared = true;
     }
   }
-  if (!compared) GTEST_SKIP() << "no Go plugin " << type;
 }
 
 bool CniTest::HasGoPlugin(const std::string& name) {

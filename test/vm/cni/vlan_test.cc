@@ -137,12 +137,8 @@ TEST_F(Vm, BridgeTrunkMayHaveANativeVlan) {
 }
 
 TEST_F(Vm, BridgeVlansAnswerAsGoDoes) {
-  for (const char* more : {R"("vlan":100)", R"("vlan":100,"isGateway":true,"preserveDefaultVlan":true)",
-                           R"("vlan":7,"vlanTrunk":[{"minID":100,"maxID":102}])"}) {
-    ExpectSameAsGo(BridgeNet(more));
-    Rtnl h = host();
-    ASSERT_TRUE(h.Delete(h.ByName("klbr0")->index).ok());  // a VLAN's gateway goes with its port
-  }
+  ExpectSameAsGo(BridgeNet(R"("vlan":7,"isGateway":true,"preserveDefaultVlan":true,)"
+                           R"("vlanTrunk":[{"minID":100,"maxID":102}])"));
 }
 
 TEST_F(Vm, BridgeNameTooLongForItsVlanDeviceIsRefused) {
