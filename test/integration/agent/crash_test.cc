@@ -20,13 +20,35 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
 constexpr int kKills = 30;
-constexpr int kNames = 6;
 
-std::string Manifest(const std::string& name) {
+// What comes and goes: the name, its running containers, and the spec below the grace period.
+struct Kind {
+  const char* name;
+  std::vector<std::string> containers;
+  const char* spec;
+};
+
+const std::vector<Kind>& Kinds() {
+  static const std::vector<Kind> kKinds = {
+      {"plain0", {"c"}, ""},
+      {"plain1", {"c"}, ""},
+      {"ported", {"c"}, "    ports: [{containerPort: 8080, hostPort: 28441}]\n"},
+      {"stubborn", {"c"}, "    args: [stubborn]\n"},
+      {"limited", {"c"}, "    resources: {limits: {cpu: 100m, memory: 32Mi}}\n"},
+      {"staged", {"c", "side"},
+       "  initContainers:\n"
+       "  - {name: first, image: docker.io/keelson/testserver:1, args: [echo, first]}\n"
+       "  - {name: side, image: docker.io/keelson/testserver:1, args: [wait], restartPolicy: Always}\n"},
+  };
+  return kKinds;
+}
+
+std::string Manifest(const std::string& name, const std::string& more) {
+  const std::string args = more.find("    args:") == more.npos ? "    args: [wait]\n" : "";
   return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name +
-         "}\nspec:\n  terminationGracePeriodSeconds: 0\n  volumes: [{name: v, emptyDir: {}}]\n"
-         "  containers:\n  - name: c\n    image: docker.io/keelson/testserver:1\n    args: [wait]\n"
-         "    volumeMounts: [{name: v, mountPath: /v}]\n";
+         "}\nspec:\n  terminationGracePeriodSeconds: 1\n  volumes: [{name: v, emptyDir: {medium: "
+         "Memory}}]\n  containers:\n  - name: c\n    image: docker.io/keelson/testserver:1\n"
+         "    volumeMounts: [{name: v, mountPath: /v}]\n" + args + more;
 }
 
 // The seed is printed, so that a failing order of events can be asked for again.
@@ -44,71 +66,94 @@ std::set<std::string> Names(const fs::path& dir) {
   return names;
 }
 
+using Ids = std::map<std::string, std::string>;  // "pod/container" -> id
+
+Ids RunningIds() {
+  Ids ids;
+  for (const auto& c : TheContainerd().Running()) {
+    const std::string pod = c.labels().at("io.kubernetes.pod.name");
+    ids[pod.substr(0, pod.rfind('-')) + "/" + c.metadata().name()] = c.id();
+  }
+  return ids;
+}
+
 class CrashTest : public testing::Test {
  protected:
   void SetUp() override { agent_.Start(); }
 
+  void PutSteady(const std::string& name) {
+    agent_.Put(name + ".yaml", Manifest(name, ""));
+    wanted_[name] = {"c"};
+    ASSERT_TRUE(Eventually([&] { return IsRunning(name, "c"); }));
+  }
   // One manifest comes or goes, never those of the steady pods.
   void ChangeOne() {
-    const std::string name = "p" + std::to_string(random_() % kNames);
-    if (wanted_.erase(name)) {
-      agent_.Remove(name + ".yaml");
+    const Kind& kind = Kinds()[random_() % Kinds().size()];
+    changed_.insert(kind.name);
+    std::erase_if(healthy_, [&](const auto& entry) { return PodOf(entry.first) == kind.name; });
+    if (wanted_.erase(kind.name)) {
+      agent_.Remove(std::string(kind.name) + ".yaml");
     } else {
-      agent_.Put(name + ".yaml", Manifest(name));
-      wanted_.insert(name);
+      agent_.Put(std::string(kind.name) + ".yaml", Manifest(kind.name, kind.spec));
+      wanted_[kind.name] = kind.containers;
     }
   }
-  void PutSteady(const std::string& name) {
-    agent_.Put(name + ".yaml", Manifest(name));
-    ASSERT_TRUE(Eventually([&] { return IsRunning(name, "c"); }));
-    steady_[name] = FindContainer(name, "c").id;
+  // One life of the agent, which ends at a moment that is the test's input, not a wait for something.
+  void Live() {
+    for (int changes = 1 + static_cast<int>(random_() % 3); changes > 0; --changes) ChangeOne();
+    std::this_thread::sleep_for(std::chrono::milliseconds(random_() % 700));
+    agent_.Kill();
+    ExpectHealthyUntouched();
+    for (const auto& [name, id] : RunningIds()) NoteHealthy(name, id);
+    changed_.clear();
+    if (random_() % 2) ChangeOne();
+    agent_.Start();
+  }
+  // A container counts as healthy once its pod was wanted during a whole life of the agent.
+  void NoteHealthy(const std::string& name, const std::string& id) {
+    if (wanted_.contains(PodOf(name)) && !changed_.contains(PodOf(name))) healthy_[name] = id;
+  }
+  void ExpectHealthyUntouched() {
+    const Ids running = RunningIds();
+    for (const auto& [name, id] : healthy_) {
+      const auto now = running.find(name);
+      EXPECT_TRUE(now != running.end() && now->second == id) << name << " was disturbed";
+    }
   }
   bool RunsExactlyTheWanted() {
-    std::set<std::string> running;
-    const auto containers = TheContainerd().Running();
-    for (const auto& c : containers) {
-      std::string pod = c.labels().at("io.kubernetes.pod.name");
-      running.insert(pod.substr(0, pod.rfind('-')));
-    }
-    std::set<std::string> all = wanted_;
-    for (const auto& [name, id] : steady_) all.insert(name);
-    return running == all && containers.size() == all.size() &&
-           TheContainerd().Sandboxes().size() == all.size();
+    std::set<std::string> expected, running;
+    for (const auto& [pod, containers] : wanted_)
+      for (const auto& container : containers) expected.insert(pod + "/" + container);
+    for (const auto& [name, id] : RunningIds()) running.insert(name);
+    return running == expected && TheContainerd().Running().size() == expected.size() &&
+           TheContainerd().Sandboxes().size() == wanted_.size();
   }
-  std::set<std::string> Leases() {
-    std::set<std::string> addresses;
-    for (const auto& entry : fs::recursive_directory_iterator(TheContainerd().dir() + "/leases"))
-      if (entry.is_regular_file() && entry.path().filename().string().find('.') != std::string::npos)
-        addresses.insert(entry.path().filename());
-    return addresses;
-  }
+  static std::string PodOf(const std::string& name) { return name.substr(0, name.find('/')); }
 
   Agent agent_;
   std::mt19937 random_{Seed()};
-  std::set<std::string> wanted_;
-  std::map<std::string, std::string> steady_;  // pod, and the container it must keep
+  std::map<std::string, std::vector<std::string>> wanted_;  // pod -> its running containers
+  std::set<std::string> changed_;                           // since the last kill
+  Ids healthy_;                                             // must be left alone
 };
 
 TEST_F(CrashTest, ThirtyKillsLoseNothingAndDisturbNobody) {
   PutSteady("steady0");
   PutSteady("steady1");
   for (int i = 0; i < kKills; ++i) {
-    for (int changes = 1 + static_cast<int>(random_() % 3); changes > 0; --changes) ChangeOne();
-    // The moment of the kill is the test's input, not a wait for something.
-    std::this_thread::sleep_for(std::chrono::milliseconds(random_() % 700));
-    agent_.Kill();
-    if (random_() % 2) ChangeOne();
-    agent_.Start();
+    SCOPED_TRACE("life " + std::to_string(i));
+    Live();
   }
-  EXPECT_TRUE(Eventually([&] { return RunsExactlyTheWanted(); }, 60s));
-  for (const auto& [name, id] : steady_) EXPECT_EQ(FindContainer(name, "c").id, id) << name;
-  const size_t pods = wanted_.size() + steady_.size();
+  EXPECT_TRUE(Eventually([&] { return RunsExactlyTheWanted(); }, 60s))
+      << testing::PrintToString(RunningIds());
+  ExpectHealthyUntouched();
+  EXPECT_TRUE(healthy_.contains("steady0/c") && healthy_.contains("steady1/c"));
+  const size_t pods = wanted_.size();
   EXPECT_TRUE(Eventually([&] { return Names(agent_.root() + "/pods").size() == pods; }));
   EXPECT_TRUE(Eventually([&] { return Names(agent_.logs()).size() == pods; }));
-  EXPECT_TRUE(Eventually([&] { return Leases().size() == pods; }));
+  EXPECT_TRUE(Eventually([&] { return TheContainerd().Addresses().size() == pods; }));
 
-  for (const auto& name : wanted_) agent_.Remove(name + ".yaml");
-  for (const auto& [name, id] : steady_) agent_.Remove(name + ".yaml");
+  for (const auto& [name, containers] : wanted_) agent_.Remove(name + ".yaml");
   EXPECT_TRUE(Eventually([&] { return agent_.Leftovers().empty(); }))
       << testing::PrintToString(agent_.Leftovers());
 }
