@@ -42,7 +42,7 @@ class Transport {
 struct ClientOptions {
   double qps = 50;  // kubeAPIQPS; 0 or less: no limit
   int burst = 100;  // kubeAPIBurst
-  bool protobuf = true;  // request bodies; else JSON. Answers are asked for as protobuf or JSON either way
+  bool protobuf = true;  // contentType: bodies and answers, where the server has it; else JSON
   base::Nanos timeout = std::chrono::seconds(30);  // of one attempt, from sending to the last byte
   int max_retries = 10;  // of 429 and 5xx with Retry-After; heartbeats say 0
   size_t max_answer = 256u << 20;  // bytes of a list or object, decompressed

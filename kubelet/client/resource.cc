@@ -68,21 +68,6 @@ std::unique_ptr<Message> NewMessage(const std::string& name) {
       const_cast<google::protobuf::MessageFactory*>(factory)->GetPrototype(type)->New());
 }
 
-// Path segments: RFC 3986's unreserved characters stay.
-void AppendSegment(std::string_view text, std::string* path) {
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  *path += '/';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (byte | 32) >= 'a' && (byte | 32) <= 'z';
-    if (plain || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~') {
-      *path += c;
-    } else {
-      *path += {'%', kHex[byte >> 4], kHex[byte & 15]};
-    }
-  }
-}
-
 const FieldDescriptor* Field(const Message& message, const char* name) {
   const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(name);
   KEELSON_CHECK(field != nullptr);
@@ -105,6 +90,21 @@ T* MutableMetadata(Message* message) {
 
 }  // namespace
 
+std::string Escape(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string escaped;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool letter = (byte | 32) >= 'a' && (byte | 32) <= 'z';
+    if (letter || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~') {
+      escaped += c;
+    } else {
+      escaped += {'%', kHex[byte >> 4], kHex[byte & 15]};
+    }
+  }
+  return escaped;
+}
+
 std::string Resource::ApiVersion() const {
   return group.empty() ? std::string(version) : base::StrCat(group, "/", version);
 }
@@ -112,15 +112,16 @@ std::string Resource::ApiVersion() const {
 std::string Resource::Path(std::string_view ns, std::string_view name,
                            std::string_view sub) const {
   std::string path = group.empty() ? "/api" : "/apis";
-  if (!group.empty()) AppendSegment(group, &path);
-  AppendSegment(version, &path);
-  if (!ns.empty()) {
-    path += "/namespaces";
-    AppendSegment(ns, &path);
-  }
-  AppendSegment(plural, &path);
-  if (!name.empty()) AppendSegment(name, &path);
-  if (!sub.empty()) AppendSegment(sub, &path);
+  const auto append = [&](std::string_view part) {
+    if (!part.empty()) path += "/" + Escape(part);
+  };
+  append(group);
+  append(version);
+  if (!ns.empty()) path += "/namespaces";
+  append(ns);
+  append(plural);
+  append(name);
+  append(sub);
   return path;
 }
 
