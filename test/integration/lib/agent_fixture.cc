@@ -14,7 +14,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "base/check.h"
 #include "base/fd.h"
@@ -28,12 +27,6 @@ namespace {
 
 constexpr const char* kNode = "klnode";
 constexpr const char* kLogLinks = "/var/log/containers";
-
-std::string ReadAll(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
 
 bool Connects(const std::string& path) {
   sockaddr_un address = {};
@@ -60,19 +53,6 @@ void RemoveGroup(const fs::path& group) {
   for (const auto& entry : fs::directory_iterator(group, ec))
     if (entry.is_directory()) RemoveGroup(entry.path());
   ::rmdir(group.c_str());
-}
-
-// Newest first.
-std::vector<std::string> MountsBelow(const std::string& dir) {
-  std::vector<std::string> below;
-  std::ifstream table("/proc/self/mountinfo");
-  for (std::string line; std::getline(table, line);) {
-    std::istringstream words(line);
-    std::string path;
-    for (int i = 0; i < 5; ++i) words >> path;
-    if (path.starts_with(dir + "/")) below.insert(below.begin(), path);
-  }
-  return below;
 }
 
 }  // namespace

@@ -27,6 +27,10 @@ CommandResult RunCommand(const std::vector<std::string>& argv);
 bool Eventually(const std::function<bool()>& condition,
                 std::chrono::milliseconds limit = std::chrono::seconds(30));
 
+std::string ReadAll(const std::string& path);  // empty when there is nothing to read
+// Mount points below a folder, newest first.
+std::vector<std::string> MountsBelow(const std::string& dir);
+
 class Containerd {
  public:
   Containerd();
@@ -60,8 +64,8 @@ class Containerd {
   void RemoveAllPods();
   // Addresses that the network's IPAM has given away.
   std::vector<std::string> Addresses() const;
-  // What is there of pods: sandboxes, containers, shims, network namespaces, addresses, links on the
-  // bridge and elements of nftables sets, one line each.
+  // What is there of pods: sandboxes, containers, shims, mounts, addresses, links on the bridge, CNI
+  // attachments and elements of nftables sets, one line each.
   std::vector<std::string> Leftovers();
 
  private:
