@@ -149,8 +149,6 @@ class Planner {
 
   void Kill(const ObservedContainer& c, KillCause cause, std::string message, bool start_again) {
     if (in_.busy.contains(c.name)) return;
-    if (start_again && cause != KillCause::kUnknownState && cause != KillCause::kRestartAll)
-      message += ", will be restarted";
     plan_.kill.push_back({c.id, c.name, cause, std::move(message), start_again});
   }
 
@@ -161,22 +159,28 @@ class Planner {
   }
 
   // A running container that must not go on as it is; true when it is being killed.
-  bool KillIfUnwanted(const v1::Container& c, const ObservedContainer& seen) {
+  bool KillIfUnwanted(ContainerKind kind, const v1::Container& c, const ObservedContainer& seen) {
+    // Upstream's words: of an init container it goes without saying that it is restarted.
+    const bool init = kind == ContainerKind::kInit;
+    auto kill = [&](KillCause cause, const char* why, bool again) {
+      Kill(seen, cause,
+           StrCat(init ? "Init container " : "Container ", c.name(), why,
+                  again && !init ? ", will be restarted" : ""),
+           again);
+    };
     if (!seen.hash.empty() && seen.hash != HashOf(c)) {
-      Kill(seen, KillCause::kSpecChanged, StrCat("Container ", c.name(), " definition changed"),
-           true);
+      kill(KillCause::kSpecChanged, " definition changed", true);
       return true;
     }
     // The rules for exit codes do not apply: it has not exited.
     const bool again = PolicyOf(in_.pod, c) != "Never";
     if (c.has_livenessprobe() &&
         ResultOf(in_.probes.liveness, seen.id) == ProbeResult::kFailure) {
-      Kill(seen, KillCause::kLiveness, StrCat("Container ", c.name(), " failed liveness probe"),
-           again);
+      kill(KillCause::kLiveness, " failed liveness probe", again);
       return true;
     }
     if (c.has_startupprobe() && ResultOf(in_.probes.startup, seen.id) == ProbeResult::kFailure) {
-      Kill(seen, KillCause::kStartup, StrCat("Container ", c.name(), " failed startup probe"), again);
+      kill(KillCause::kStartup, " failed startup probe", again);
       return true;
     }
     return false;
@@ -215,7 +219,7 @@ class Planner {
     if (in_.busy.contains(c.name())) return;
     if (!seen) return Start(ContainerKind::kInit, index, nullptr);
     if (seen->state == ContainerState::kRunning) {
-      KillIfUnwanted(c, *seen);
+      KillIfUnwanted(ContainerKind::kInit, c, *seen);
     } else if (seen->state == ContainerState::kUnknown) {
       Kill(*seen, KillCause::kUnknownState, UnknownMessage(ContainerKind::kInit), true);
     } else {
@@ -244,7 +248,7 @@ class Planner {
       case ContainerState::kRunning:
         if (!sidecar) return false;
         // A sidecar that has started lets the next one start, even while it is being restarted.
-        KillIfUnwanted(c, seen);
+        KillIfUnwanted(ContainerKind::kInit, c, seen);
         return !c.has_startupprobe() ||
                ResultOf(in_.probes.startup, seen.id) == ProbeResult::kSuccess;
       case ContainerState::kExited:
@@ -276,7 +280,7 @@ class Planner {
       return true;
     }
     if (seen->state == ContainerState::kRunning) {
-      KillIfUnwanted(c, *seen);
+      KillIfUnwanted(ContainerKind::kRegular, c, *seen);
       return true;
     }
     if (seen->state == ContainerState::kUnknown) {

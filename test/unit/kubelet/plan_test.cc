@@ -199,8 +199,10 @@ TEST(Plan, KillsSayWhy) {
       {kProbed, "sandbox c=running startup:c",
        "Container c failed startup probe, will be restarted"},
       {kProbedNever, "sandbox c=running startup:c", "Container c failed startup probe"},
-      {kLastSidecar, "sandbox c=running s~=running",
-       "Container s definition changed, will be restarted"},
+      {kLastSidecar, "sandbox c=running s~=running", "Init container s definition changed"},
+      {kProbedSidecar, "sandbox s=running startup:s", "Init container s failed startup probe"},
+      {kProbedSidecar, "sandbox s=running started:s live:s",
+       "Init container s failed liveness probe"},
   };
   for (const Case& c : cases) {
     const PodPlan plan = Scene(c.spec, c.seen).Plan();
