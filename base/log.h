@@ -31,7 +31,7 @@ bool LogEnabled(int verbosity);
 struct LogField {
   template <typename T>
   LogField(std::string_view k, const T& v) : key(k), value(StrCat(v)) {}
-  LogField(std::string_view k, const absl::Status& v) : key(k), value(v.ToString()) {}
+  LogField(std::string_view k, const absl::Status& v) : key(k), value(v.ToString(absl::StatusToStringMode::kWithNoExtraData)) {}
   std::string_view key;
   std::string value;
 };
