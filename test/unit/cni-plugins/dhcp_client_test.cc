@@ -6,6 +6,9 @@
 
 #include <random>
 
+#include "cni-plugins/ipam/dhcp_conf.h"
+#include "cni-plugins/lib/os.h"
+
 namespace keelson::cni::dhcp {
 namespace {
 
@@ -234,6 +237,16 @@ TEST_F(ClientTest, ReleaseNamesTheServerAndTheAddress) {
   EXPECT_EQ(out.packet.client.ToString(), "10.0.0.9");
   EXPECT_EQ(out.server->ToString(), "10.0.0.1");
   EXPECT_EQ(out.packet.options.at(kServerId), Raw("10.0.0.1"));
+}
+
+// systemd makes the socket that the plugin looks for, and starts the daemon that takes it over.
+TEST(DhcpUnits, FitThePlugin) {
+  const std::string units = KEELSON_SOURCE_DIR "/packaging/systemd/cni-dhcp.";
+  const std::string socket = *ReadFile(units + "socket"), service = *ReadFile(units + "service");
+  EXPECT_NE(socket.find("\nListenStream=" + Conf().socket_path + "\n"), std::string::npos);
+  EXPECT_NE(socket.find("\nSocketMode=0600\n"), std::string::npos);
+  EXPECT_NE(service.find("\nRequires=cni-dhcp.socket\n"), std::string::npos);
+  EXPECT_NE(service.find("/dhcp daemon\n"), std::string::npos);
 }
 
 }  // namespace

@@ -30,5 +30,24 @@ TEST(IpamAndMeta, BadConfigurationsAreRefusedByName) {
   }
 }
 
+// What one pod asks for is not judged when it ends, or it never would.
+TEST(IpamAndMeta, WishesAreNotJudgedAtTheEnd) {
+  int wishes = 0;
+  for (const BadConfig& bad : kBadIpamAndMeta) {
+    const std::string_view names = bad.names;
+    const bool wish = names.starts_with("runtimeConfig.") && !names.starts_with("runtimeConfig.ipR");
+    if (!wish) continue;
+    ++wishes;
+    for (const char* command : {"DEL", "GC", "STATUS"}) {
+      Request request;
+      request.args.command = command;
+      request.conf = *NetConf::Parse(FullConfig(bad));
+      const Status s = FindPlugin(bad.plugin)->make()->Validate(request);
+      EXPECT_TRUE(s.ok()) << command << " " << bad.plugin << " " << bad.conf << s.message();
+    }
+  }
+  EXPECT_GE(wishes, 5);
+}
+
 }  // namespace
 }  // namespace keelson::cni
