@@ -72,6 +72,46 @@ TEST_F(BesideGo, Tuning) {
 
 TEST_F(BesideGo, Sbr) { ExpectSameAsGo(Conf("sbr"), Chained()); }
 
+// Node owners switch under running containers, both ways.
+TEST_F(BesideGo, EitherChecksAndRemovesWhatTheOtherMade) {
+  if (!HasGoPlugin("bridge")) GTEST_SKIP() << "no Go plugins";
+  const std::string bridge = Net(R"("hairpinMode":true,"mtu":1400)");
+  const std::string tuning =
+      Conf("tuning", R"("dataDir":")" + dir() + R"(/tuning","mtu":1300,"promisc":true)");
+  const std::string limits = Conf("bandwidth", R"("ingressRate":1000000,"ingressBurst":1000000,)"
+                                               R"("egressRate":1000000,"egressBurst":1000000)");
+  const std::string ptp =
+      WithMember(WithMember(Net(), "type", Json("ptp")), "isGateway", Json(false));
+  const std::string sbr = Conf("sbr");
+  const std::vector<std::string> chains[] = {{bridge, tuning, limits}, {bridge, sbr}, {ptp}};
+  for (const bool ours_first : {true, false}) {
+    for (const std::vector<std::string>& chain : chains) {
+      Container& c = AddContainer("c");
+      Json previous;
+      const auto call = [&](const std::string& command, const std::string& conf, bool ours) {
+        Call call{Json::Parse(conf)->Find("type")->text(), command, conf, "c", c.path()};
+        if (!previous.is_null()) call.conf = WithMember(conf, "prevResult", previous);
+        call.bin_dir = ours ? "" : kGoPlugins;
+        const Outcome o = Running(call).Wait();
+        EXPECT_EQ(o.exit_code, 0) << (ours ? "ours " : "theirs ") << command << call.conf << o.out;
+        return o.json();
+      };
+      for (const std::string& conf : chain) previous = call("ADD", conf, ours_first);
+      for (const std::string& conf : chain) {
+        // Their bridge looks for its routes where sbr took them from.
+        if (chain.back() != sbr || conf == sbr) call("CHECK", conf, !ours_first);
+      }
+      for (size_t i = chain.size(); i-- > 0;) call("DEL", chain[i], !ours_first);
+      std::vector<std::string> left = HostLinks();
+      std::erase(left, "klbr0");
+      EXPECT_EQ(left, std::vector<std::string>{"lo"}) << chain[0] << ours_first;
+      for (const std::string& name : *ListDir(dir() + "/leases/klnet")) {
+        EXPECT_FALSE(Ip::Parse(name).ok()) << name << " is still leased";
+      }
+    }
+  }
+}
+
 // What 1.1.0 added to routes reaches the kernel whatever the configuration's version, but not by
 // way of 0.2.0, in which an IPAM plugin cannot say it.
 TEST_F(BesideGo, OptionsOfRoutesAreHeededSinceZeroThree) {

@@ -135,9 +135,9 @@ std::string Text(const Sock& s) {
       .ToString();
 }
 
-Fd SocketIn(const NetNs* ns, int family, int type) {
+Fd SocketIn(const NetNs* ns, int family, int type, int protocol = 0) {
   const auto make = [&]() -> Or<Fd> {
-    return Fd(::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    return Fd(::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
   };
   Or<Fd> fd = ns ? ns->Run(make) : make();
   return std::move(*fd);
@@ -148,8 +148,8 @@ bool Ready(const Fd& fd, short events, Patience patience) {
   return ::poll(&p, 1, static_cast<int>(patience.count())) == 1 && (p.revents & events);
 }
 
-Fd Server(const NetNs* ns, int family, int type, uint16_t port) {
-  Fd fd = SocketIn(ns, family, type);
+Fd Server(const NetNs* ns, int family, int type, uint16_t port, int protocol = 0) {
+  Fd fd = SocketIn(ns, family, type, protocol);
   const int one = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   Sock any = Address(*Ip::Parse(family == AF_INET ? "0.0.0.0" : "::"), port);
@@ -186,10 +186,11 @@ std::string UdpSourceOn(const Fd& server, const Fd& client, Patience patience) {
 std::string SourceSeen(const NetNs* from, const NetNs* to, const std::string& protocol,
                        const std::string& address, uint16_t port, uint16_t server_port,
                        Patience patience) {
-  const int type = protocol == kTcp ? SOCK_STREAM : SOCK_DGRAM;
+  const int type = protocol == kUdp ? SOCK_DGRAM : SOCK_STREAM;
+  const int number = protocol == kSctp ? IPPROTO_SCTP : 0;
   const Ip ip = *Ip::Parse(address);
-  const Fd server = Server(to, ip.family(), type, server_port);
-  const Fd client = SocketIn(from, ip.family(), type);
+  const Fd server = Server(to, ip.family(), type, server_port, number);
+  const Fd client = SocketIn(from, ip.family(), type, number);
   Sock target = Address(ip, port);
   if (::connect(client.get(), target.get(), target.size) < 0 && errno != EINPROGRESS) return "";
   return type == SOCK_STREAM ? TcpSource(server, client, patience)

@@ -12,6 +12,7 @@ namespace keelson::cni::testing {
 
 inline constexpr char kTcp[] = "tcp";
 inline constexpr char kUdp[] = "udp";
+inline constexpr char kSctp[] = "sctp";
 
 class MetaTest : public CniTest {
  protected:

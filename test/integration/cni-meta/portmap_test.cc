@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 
@@ -363,6 +365,21 @@ TEST_F(Portmap, SctpIsMappedToo) {
             std::string::npos)
       << Ruleset();
   Chain("CHECK", conf, pod);
+}
+
+// The builder's kernel may lack SCTP; the guest's has it.
+TEST_F(Portmap, SctpReachesItsPort) {
+  if (!Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP)).valid()) {
+    GTEST_SKIP() << "no SCTP in this kernel";
+  }
+  Container& world = AddWorld();
+  const Pod pod = AddPod("web");
+  const std::string conf = Single(R"({"hostPort":9000,"containerPort":90,"protocol":"sctp"})");
+  Chain("ADD", conf, pod);
+  EXPECT_EQ(SourceSeen(&world.ns(), pod.ns(), kSctp, "192.0.2.1", 9000, 90), "192.0.2.2");
+  EXPECT_EQ(SourceSeen(nullptr, pod.ns(), kSctp, "192.0.2.1", 9000, 90), "192.0.2.1");
+  Chain("DEL", conf, pod);
+  EXPECT_EQ(SourceSeen(&world.ns(), pod.ns(), kSctp, "192.0.2.1", 9000, 90, kNever), "");
 }
 
 TEST_F(Portmap, TheFilterOfOthersStillHasItsSay) {
