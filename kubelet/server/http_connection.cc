@@ -9,6 +9,9 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/system/system_error.hpp>
 
+#include <cstring>
+#include <functional>
+
 #include "base/log.h"
 #include "kubelet/server/http_server.h"
 
@@ -47,18 +50,23 @@ class Deadline {
 
 class HttpResponder : public Responder {
  public:
+  using TakeOverHook = std::function<Task<ByteStream*>()>;
+
   HttpResponder(base::Loop& loop, ByteStream& stream, const HttpLimits& limits, unsigned version,
-                bool keep_alive)
+                bool keep_alive, bool head_only = false)
       : loop_(loop),
         stream_(stream),
         limits_(limits),
         keep_alive_(keep_alive),
+        head_only_(head_only),
         chunked_(version >= 11) {}
+
+  void set_take_over(TakeOverHook hook) { take_over_ = std::move(hook); }
 
   Task<absl::Status> Send(HttpResponse response) override {
     started_ = finished_ = true;
     std::string text = Head(response, base::StrCat("Content-Length: ", response.body.size()));
-    text += response.body;
+    if (!head_only_) text += response.body;
     co_return co_await Put(std::move(text));
   }
 
@@ -70,10 +78,17 @@ class HttpResponder : public Responder {
   }
 
   Task<absl::Status> Write(std::string data) override {
-    if (data.empty()) co_return absl::OkStatus();
+    if (data.empty() || head_only_) co_return absl::OkStatus();
     if (!chunked_) co_return co_await Put(std::move(data));
     std::string chunk = base::StrCat(absl::Hex(data.size()), "\r\n", data, "\r\n");
     co_return co_await Put(std::move(chunk));
+  }
+
+  Task<ByteStream*> TakeOver() override {
+    if (!take_over_ || started_) co_return nullptr;
+    started_ = finished_ = true;
+    keep_alive_ = false;
+    co_return co_await take_over_();
   }
 
   // After the handler: whatever is missing of a whole answer.
@@ -84,7 +99,7 @@ class HttpResponder : public Responder {
       none.body = "no answer\n";
       co_return co_await Send(std::move(none));
     }
-    if (finished_ || !chunked_) co_return absl::OkStatus();
+    if (finished_ || !chunked_ || head_only_) co_return absl::OkStatus();
     finished_ = true;
     co_return co_await Put("0\r\n\r\n");
   }
@@ -112,9 +127,31 @@ class HttpResponder : public Responder {
   ByteStream& stream_;
   const HttpLimits& limits_;
   bool keep_alive_;
+  const bool head_only_;
   const bool chunked_;
   bool started_ = false;
   bool finished_ = false;
+  TakeOverHook take_over_;
+};
+
+// A connection after HTTP: what was read ahead comes first.
+class TakenStream : public ByteStream {
+ public:
+  TakenStream(ByteStream& stream, std::string& ahead) : stream_(stream), ahead_(ahead) {}
+
+  Task<absl::StatusOr<size_t>> ReadSome(char* data, size_t size) override {
+    if (ahead_.empty()) co_return co_await stream_.ReadSome(data, size);
+    const size_t got = std::min(size, ahead_.size());
+    std::memcpy(data, ahead_.data(), got);
+    ahead_.erase(0, got);
+    co_return got;
+  }
+  Task<absl::Status> WriteAll(std::string_view data) override { return stream_.WriteAll(data); }
+  void Close() override { stream_.Close(); }
+
+ private:
+  ByteStream& stream_;
+  std::string& ahead_;
 };
 
 int StatusOf(const error_code& ec) {
@@ -131,6 +168,8 @@ class Connection {
       : loop_(loop), routes_(routes), limits_(limits), stream_(stream) {}
 
   Task<void> Serve() {
+    const bool ready = co_await Handshake();
+    if (!ready) co_return;
     while (co_await WaitForRequest()) {
       Parser parser;
       parser.header_limit(limits_.header_bytes);
@@ -147,6 +186,13 @@ class Connection {
   }
 
  private:
+  Task<bool> Handshake() {
+    Deadline deadline(loop_.clock(), stream_, limits_.handshake);
+    absl::Status done = co_await stream_.Handshake();
+    if (!done.ok()) KLOG_V(2, "TLS handshake failed", {"err", done});
+    co_return done.ok();
+  }
+
   // False when the client has gone or has been silent for too long.
   Task<bool> WaitForRequest() {
     if (!in_.empty()) co_return true;
@@ -213,32 +259,50 @@ class Connection {
       request.headers.emplace_back(std::move(name), std::string(View(field.value())));
     }
     request.body = std::move(message.body());
-    HttpResponder responder(loop_, stream_, limits_, message.version(), message.keep_alive());
+    request.target = std::string(View(message.target()));
+    request.peer = stream_.Peer();
+    HttpResponder responder(loop_, stream_, limits_, message.version(), message.keep_alive(),
+                            request.method == "HEAD");
     HttpRoutes::Found found = routes_.Find(request);
-    bool alive = false;
-    if (found.handler != nullptr)
-      alive = co_await RunHandler(*found.handler, request, responder);
-    else
-      alive = co_await NotFound(found, responder);
+    const base::MonoTime began = loop_.clock().Monotonic();
+    if (routes_.observer != nullptr) routes_.observer->RequestBegan(request);
+    Observed observed{*this, request, began};
+    const bool alive = co_await RunHandler(found, request, responder);
     co_return alive&& responder.keep_alive();
   }
 
-  Task<bool> NotFound(HttpRoutes::Found found, HttpResponder& responder) {
+  // Says that the request ended, also when it was cut short.
+  struct Observed {
+    Connection& self;
+    const HttpRequest& request;
+    base::MonoTime began;
+    ~Observed() {
+      if (self.routes_.observer != nullptr)
+        self.routes_.observer->RequestEnded(request, self.loop_.clock().Monotonic() - began);
+    }
+  };
+
+  static Task<void> NotFound(const HttpRoutes::Found& found, HttpResponder& responder) {
     HttpResponse response;
     response.status = found.allow.empty() ? 404 : 405;
     response.body = found.allow.empty() ? "404 page not found\n" : "Method Not Allowed\n";
     if (!found.allow.empty()) response.headers.emplace_back("Allow", found.allow);
-    absl::Status sent = co_await responder.Send(std::move(response));
-    co_return sent.ok();
+    // Finish tells whether the client is still there.
+    static_cast<void>(co_await responder.Send(std::move(response)));
   }
 
   // Runs the handler beside a watch for the client's end; whichever comes first ends the other.
-  Task<bool> RunHandler(const HttpHandler& handler, const HttpRequest& request,
+  Task<bool> RunHandler(const HttpRoutes::Found& found, const HttpRequest& request,
                         HttpResponder& responder) {
-    base::TaskGroup both(loop_);
+    base::TaskGroup handling(loop_), watching(loop_);
     base::OneShot<bool> answered;
-    both.Spawn("http handler", Handle(handler, request, responder, answered));
-    both.Spawn("http client watch", WatchClient(answered));
+    TakenStream taken(stream_, in_);
+    responder.set_take_over([&]() -> Task<ByteStream*> {
+      co_await watching.CancelAndJoin();  // from now on the handler reads
+      co_return &taken;
+    });
+    handling.Spawn("http handler", Handle(found, request, responder, answered));
+    watching.Spawn("http client watch", WatchClient(answered));
     std::exception_ptr cancelled;
     bool whole = false;
     try {
@@ -247,14 +311,18 @@ class Connection {
       cancelled = std::current_exception();
     }
     if (cancelled) co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    co_await both.CancelAndJoin();
+    co_await handling.CancelAndJoin();
+    co_await watching.CancelAndJoin();
     if (cancelled) std::rethrow_exception(cancelled);
     co_return whole;
   }
 
-  static Task<void> Handle(const HttpHandler& handler, const HttpRequest& request,
-                           HttpResponder& responder, base::OneShot<bool> answered) {
-    co_await handler(request, responder);
+  Task<void> Handle(const HttpRoutes::Found& found, const HttpRequest& request,
+                    HttpResponder& responder, base::OneShot<bool> answered) {
+    bool pass = true;
+    if (routes_.filter) pass = co_await routes_.filter(request, responder);
+    if (pass && found.handler != nullptr) co_await (*found.handler)(request, responder);
+    if (pass && found.handler == nullptr) co_await NotFound(found, responder);
     absl::Status finished = co_await responder.Finish();
     answered.Set(finished.ok());
   }

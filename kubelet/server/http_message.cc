@@ -76,8 +76,12 @@ absl::Status ParseTarget(std::string_view target, HttpRequest* request) {
 std::optional<std::map<std::string, std::string>> MatchPattern(std::string_view pattern,
                                                                std::string_view path) {
   std::map<std::string, std::string> values;
-  while (!pattern.empty() && !path.empty()) {
+  while (!pattern.empty() && (!path.empty() || pattern.ends_with("*}"))) {
     std::string_view want = NextPiece(&pattern, '/');
+    if (want.ends_with("*}")) {
+      values.emplace(want.substr(1, want.size() - 3), path);
+      return values;
+    }
     std::string_view have = NextPiece(&path, '/');
     if (want.starts_with('{')) {
       if (have.empty()) return std::nullopt;

@@ -16,7 +16,7 @@ HttpRoutes::Found HttpRoutes::Find(HttpRequest& request) const {
   for (const Route& route : routes_) {
     auto params = MatchPattern(route.pattern, request.path);
     if (!params) continue;
-    if (route.method == request.method) {
+    if (route.method == request.method || route.method == "*") {
       request.params = std::move(*params);
       return {&route.handler, {}};
     }

@@ -19,6 +19,7 @@ struct HttpLimits {
   size_t header_bytes = 1 << 20;                   // beyond: 431
   size_t body_bytes = 1 << 20;                     // beyond: 413
   size_t connections = 256;                        // beyond: not accepted until one ends
+  base::Nanos handshake = std::chrono::seconds(10);  // TLS: closed
   base::Nanos idle = std::chrono::seconds(90);     // between requests: closed
   base::Nanos request = std::chrono::seconds(30);  // first byte to last of a request: 408
   base::Nanos write = std::chrono::hours(4);       // one piece of an answer not taken: closed
@@ -27,6 +28,7 @@ struct HttpLimits {
 class HttpRoutes {
  public:
   // `pattern` as MatchPattern takes it. The first route that fits wins.
+  // Method `*` is every method.
   void Add(std::string method, std::string pattern, HttpHandler handler);
   struct Found {
     const HttpHandler* handler = nullptr;  // null: 404, or 405 when `allow` is not empty
@@ -34,6 +36,9 @@ class HttpRoutes {
   };
   // Fills request.params.
   Found Find(HttpRequest& request) const;
+
+  HttpFilter filter{};               // empty: none
+  HttpObserver* observer = nullptr;  // outlives the server
 
  private:
   struct Route {

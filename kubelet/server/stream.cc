@@ -64,8 +64,13 @@ class SocketStream : public ByteStream {
 
 class SocketListener : public Listener {
  public:
-  SocketListener(base::Loop& loop, base::UniqueFd fd, int family, std::string name)
-      : loop_(loop), fd_(std::move(fd)), family_(family), name_(std::move(name)) {}
+  SocketListener(base::Loop& loop, base::UniqueFd fd, int family, std::string name,
+                 StreamFactory make = {})
+      : loop_(loop),
+        fd_(std::move(fd)),
+        family_(family),
+        name_(std::move(name)),
+        make_(std::move(make)) {}
 
   std::string Name() const override { return name_; }
 
@@ -74,6 +79,7 @@ class SocketListener : public Listener {
       base::UniqueFd peer(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (peer.ok()) {
         CO_RETURN_IF_ERROR(CheckPeer(peer.get()));
+        if (make_) co_return make_(family_, std::move(peer));
         co_return std::make_unique<SocketStream>(loop_, family_, std::move(peer));
       }
       if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -98,6 +104,7 @@ class SocketListener : public Listener {
   base::UniqueFd fd_;
   const int family_;
   const std::string name_;
+  const StreamFactory make_;
 };
 
 class UnixListener : public SocketListener {
@@ -177,39 +184,79 @@ absl::StatusOr<std::unique_ptr<Listener>> ListenUnix(base::Loop& loop, UnixListe
   return std::make_unique<UnixListener>(loop, std::move(fd), std::move(options), self);
 }
 
-absl::StatusOr<std::unique_ptr<Listener>> ListenTcp(base::Loop& loop, const std::string& address,
-                                                    uint16_t port) {
-  sockaddr_in6 six{};
-  sockaddr_in four{};
-  const bool is_four = ::inet_pton(AF_INET, address.c_str(), &four.sin_addr) == 1;
-  if (!is_four && ::inet_pton(AF_INET6, address.c_str(), &six.sin6_addr) != 1)
-    return absl::InvalidArgumentError(
-        base::StrCat("listen address ", address, " is no IP address"));
-  four.sin_family = AF_INET;
-  four.sin_port = htons(port);
-  six.sin6_family = AF_INET6;
-  six.sin6_port = htons(port);
-  const int family = is_four ? AF_INET : AF_INET6;
-  const auto* raw =
-      is_four ? reinterpret_cast<sockaddr*>(&four) : reinterpret_cast<sockaddr*>(&six);
-  socklen_t size = is_four ? sizeof(four) : sizeof(six);
-  const std::string wanted = base::StrCat(address, ":", port);
+namespace {
 
-  base::UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+struct TcpAddress {
+  int family = AF_INET;
+  socklen_t size = 0;
+  sockaddr_storage storage{};
+  const sockaddr* raw() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+absl::StatusOr<TcpAddress> ParseTcpAddress(const std::string& address, uint16_t port) {
+  TcpAddress out;
+  auto& four = reinterpret_cast<sockaddr_in&>(out.storage);
+  auto& six = reinterpret_cast<sockaddr_in6&>(out.storage);
+  if (::inet_pton(AF_INET, address.c_str(), &four.sin_addr) == 1) {
+    four.sin_port = htons(port);
+    out.size = sizeof(four);
+  } else if (::inet_pton(AF_INET6, address.c_str(), &six.sin6_addr) == 1) {
+    six.sin6_port = htons(port);
+    out.family = AF_INET6;
+    out.size = sizeof(six);
+  } else {
+    return absl::InvalidArgumentError(base::StrCat("address ", address, " is no IP address"));
+  }
+  out.storage.ss_family = static_cast<sa_family_t>(out.family);
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Listener>> ListenTcp(base::Loop& loop, const std::string& address,
+                                                    uint16_t port, StreamFactory make) {
+  auto parsed = ParseTcpAddress(address, port);
+  if (!parsed.ok()) return parsed.status();
+  const std::string wanted = base::StrCat(address, ":", port);
+  base::UniqueFd fd(::socket(parsed->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.ok()) return base::ErrnoStatus("socket", wanted);
   const int on = 1;
   if (::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
     return base::ErrnoStatus("setsockopt SO_REUSEADDR", wanted);
-  if (::bind(fd.get(), raw, size) < 0) return base::ErrnoStatus("bind", wanted);
+  if (::bind(fd.get(), parsed->raw(), parsed->size) < 0) return base::ErrnoStatus("bind", wanted);
   if (::listen(fd.get(), SOMAXCONN) < 0) return base::ErrnoStatus("listen", wanted);
 
   sockaddr_in6 bound{};
-  size = sizeof(bound);
+  socklen_t size = sizeof(bound);
   if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound), &size) < 0)
     return base::ErrnoStatus("getsockname", wanted);
   // The port is at the same place in both kinds of address.
   const std::string name = base::StrCat(address, ":", ntohs(bound.sin6_port));
-  return std::make_unique<SocketListener>(loop, std::move(fd), family, name);
+  return std::make_unique<SocketListener>(loop, std::move(fd), parsed->family, name,
+                                          std::move(make));
+}
+
+Task<absl::StatusOr<std::unique_ptr<ByteStream>>> ConnectTcp(base::Loop& loop, std::string address,
+                                                             uint16_t port) {
+  auto parsed = ParseTcpAddress(address, port);
+  if (!parsed.ok()) co_return parsed.status();
+  const std::string wanted = base::StrCat(address, ":", port);
+  base::UniqueFd fd(::socket(parsed->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.ok()) co_return base::ErrnoStatus("socket", wanted);
+  if (::connect(fd.get(), parsed->raw(), parsed->size) < 0) {
+    if (errno != EINPROGRESS) co_return base::ErrnoStatus("dial tcp", wanted);
+    absl::Status ready = co_await base::WaitWritable(loop, fd.get());
+    if (!ready.ok()) co_return ready;
+    int error = 0;
+    socklen_t size = sizeof(error);
+    if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error != 0) {
+      if (error != 0) errno = error;
+      co_return base::ErrnoStatus("dial tcp", wanted);
+    }
+  }
+  const int on = 1;  // keystrokes must not wait for more of them
+  static_cast<void>(::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
+  co_return std::make_unique<SocketStream>(loop, parsed->family, std::move(fd));
 }
 
 }  // namespace keelson::kubelet

@@ -5,9 +5,11 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -16,10 +18,19 @@
 
 namespace keelson::kubelet {
 
+// What a TLS client showed of itself, leaf first, in DER. Nobody has verified it.
+struct PeerCertificates {
+  std::vector<std::string> der;
+};
+
 // One connection. One reader and one writer at a time, which may wait at the same time.
 class ByteStream {
  public:
   virtual ~ByteStream() = default;
+  // REQUIRES: called once, before anything else. Afterwards both sides may talk.
+  virtual base::Task<absl::Status> Handshake() { co_return absl::OkStatus(); }
+  // After the handshake; null when the client showed no certificate.
+  virtual std::shared_ptr<const PeerCertificates> Peer() const { return nullptr; }
   // At least one byte, or 0 at the end of what the peer sends. Unavailable: the connection is gone.
   // Cancelling loses no bytes.
   virtual base::Task<absl::StatusOr<size_t>> ReadSome(char* data, size_t size) = 0;
@@ -46,8 +57,17 @@ struct UnixListenOptions {
 // any more is replaced; AlreadyExists when somebody does. The destructor removes the socket.
 absl::StatusOr<std::unique_ptr<Listener>> ListenUnix(base::Loop& loop, UnixListenOptions options);
 
-// `address` is an IPv4 or IPv6 literal; port 0 takes a free one, which Name() tells.
+// Makes the stream for a connected, non-blocking socket.
+using StreamFactory = std::function<std::unique_ptr<ByteStream>(int family, base::UniqueFd fd)>;
+
+// `address` is an IPv4 or IPv6 literal; port 0 takes a free one, which Name() tells. Without a
+// factory the streams are plain.
 absl::StatusOr<std::unique_ptr<Listener>> ListenTcp(base::Loop& loop, const std::string& address,
-                                                    uint16_t port);
+                                                    uint16_t port, StreamFactory make = {});
+
+// Connects to an address literal. Unavailable: nobody listens there.
+base::Task<absl::StatusOr<std::unique_ptr<ByteStream>>> ConnectTcp(base::Loop& loop,
+                                                                   std::string address,
+                                                                   uint16_t port);
 
 }  // namespace keelson::kubelet
