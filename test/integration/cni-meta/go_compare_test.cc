@@ -24,8 +24,9 @@ class BesideGo : public MetaTest {
 TEST_F(BesideGo, HostLocal) {
   const std::string dir_member = R"("dataDir":")" + dir() + R"(/leases",)";
   ExpectSameIpam("host-local",
-                 dir_member + R"("ranges":[[{"subnet":"10.90.0.0/24"}],[{"subnet":"fd90::/64"}]],)"
-                              R"("routes":[{"dst":"0.0.0.0/0"},{"dst":"10.1.0.0/16","gw":"10.90.0.9"}])");
+                 dir_member +
+                     R"("ranges":[[{"subnet":"10.90.0.0/24"}],[{"subnet":"fd90::/64"}]],)"
+                     R"("routes":[{"dst":"0.0.0.0/0"},{"dst":"10.1.0.0/16","gw":"10.90.0.9"}])");
   ExpectSameIpam("host-local", dir_member + R"("subnet":"10.90.0.0/29","rangeStart":"10.90.0.3")",
                  R"("args":{"cni":{"ips":["10.90.0.4"]}},)");
   ExpectSameIpam("host-local", dir_member + R"("subnet":"10.90.0.0/24")",
@@ -126,9 +127,7 @@ TEST_F(BesideGo, OptionsOfRoutesAreHeededSinceZeroThree) {
         "}";
     Ok("ADD", conf, c);
     const bool heeded = std::string(version) != "0.2.0";
-    const auto in = [&](int table) {
-      return *c.rtnl().Routes(AF_INET, table);
-    };
+    const auto in = [&](int table) { return *c.rtnl().Routes(AF_INET, table); };
     for (const RouteSpec& r : in(RT_TABLE_MAIN)) {
       if (r.dst.ToString() == "10.6.0.0/16") {
         EXPECT_EQ(r.priority, heeded ? 77 : 0) << version;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plugins and the rest of a node: what they need of it, and that they leave others' rules alone.
+// The plugins and the rest of a node: what they need of it, and that they leave others' rules
+// alone.
 
 #include <elf.h>
 #include <sys/mount.h>
@@ -56,8 +57,9 @@ TEST_F(Node, RulesOfOthersStayAsTheyAre) {
                    "add rule inet firewalld filter_FORWARD ct state established accept'"),
             "");
   const auto theirs = [] {
-    return Output("iptables-nft-save -t nat | grep -v '^[#:]'; iptables-nft-save -t filter | "
-                  "grep -v '^[#:]'; nft -s list table ip kube-proxy; nft -s list table inet firewalld");
+    return Output(
+        "iptables-nft-save -t nat | grep -v '^[#:]'; iptables-nft-save -t filter | "
+        "grep -v '^[#:]'; nft -s list table ip kube-proxy; nft -s list table inet firewalld");
   };
   const std::string before = theirs();
   ASSERT_NE(before.find("KUBE-SERVICES"), std::string::npos) << before;
@@ -103,10 +105,10 @@ TEST_F(Node, VerbsAreRefusedBeforeTheirTime) {
   const std::pair<const char*, const char*> cases[] = {
       {"STATUS", "1.0.0"}, {"GC", "1.0.0"}, {"CHECK", "0.3.1"}};
   for (const auto& [verb, version] : cases) {
-    const Outcome o = Running({"bridge", verb,
-                               std::string(R"({"cniVersion":")") + version + R"(","name":"n"})",
-                               "c", "/no/such"})
-                          .Wait();
+    const Outcome o =
+        Running({"bridge", verb, std::string(R"({"cniVersion":")") + version + R"(","name":"n"})",
+                 "c", "/no/such"})
+            .Wait();
     EXPECT_EQ(o.code(), 1) << verb << o.out;
   }
 }

@@ -319,9 +319,10 @@ TEST_F(Portmap, TenThousandMappingsCostNoMoreThanTen) {
   EXPECT_EQ(ElementsIn("hostport4"), 10000);
   EXPECT_EQ(Skeleton(), skeleton);  // not one rule or chain more
   const auto crowded = medians();
-  std::printf("medians alone: ADD %ld us, DEL %ld us; with 10,000 mappings: ADD %ld us, DEL %ld us\n",
-              static_cast<long>(alone.first), static_cast<long>(alone.second),
-              static_cast<long>(crowded.first), static_cast<long>(crowded.second));
+  std::printf(
+      "medians alone: ADD %ld us, DEL %ld us; with 10,000 mappings: ADD %ld us, DEL %ld us\n",
+      static_cast<long>(alone.first), static_cast<long>(alone.second),
+      static_cast<long>(crowded.first), static_cast<long>(crowded.second));
   // Anything that looks at each mapping would take a hundred times as long.
   EXPECT_LT(crowded.first, 3 * alone.first + 5000);
   EXPECT_LT(crowded.second, 3 * alone.second + 5000);

@@ -289,13 +289,12 @@ TEST_F(Bridge, HardwareAddressIsTheOneRequested) {
 TEST_F(Bridge, WishesOfTheConfigurationsArgsAreGranted) {
   Container& c = AddContainer("c");
   const Result r =
-      Ok("ADD",
-         Net(R"("args":{"cni":{"mac":"c2:11:22:33:44:77","ips":["10.77.0.99"]}})"), c);
+      Ok("ADD", Net(R"("args":{"cni":{"mac":"c2:11:22:33:44:77","ips":["10.77.0.99"]}})"), c);
   EXPECT_EQ(r.interfaces[2].mac, "c2:11:22:33:44:77");
   EXPECT_EQ(AddressOf(r), "10.77.0.99");
-  EXPECT_EQ(AddressOf(Ok("ADD", Net(R"("runtimeConfig":{"ips":["10.77.0.98/16"]})"),
-                         AddContainer("d"))),
-            "10.77.0.98");
+  EXPECT_EQ(
+      AddressOf(Ok("ADD", Net(R"("runtimeConfig":{"ips":["10.77.0.98/16"]})"), AddContainer("d"))),
+      "10.77.0.98");
   Container& e = AddContainer("e");
   Call call{"bridge", "ADD", Net(), "e", e.path(), "eth0", "IgnoreUnknown=1;IP=10.77.0.97"};
   EXPECT_EQ(AddressOf(*Result::FromJson(Running(call).Wait().json(), "1.0.0")), "10.77.0.97");
@@ -304,9 +303,8 @@ TEST_F(Bridge, WishesOfTheConfigurationsArgsAreGranted) {
 // A pod whose wishes could not be granted must still be able to end.
 TEST_F(Bridge, DelDoesNotJudgeWishes) {
   Container& c = AddContainer("c");
-  const std::string net =
-      Net(R"("runtimeConfig":{"mac":"nonsense","ips":["nor this"]},)"
-          R"("args":{"cni":{"mac":"nonsense","ips":["nor this"]}})");
+  const std::string net = Net(R"("runtimeConfig":{"mac":"nonsense","ips":["nor this"]},)"
+                              R"("args":{"cni":{"mac":"nonsense","ips":["nor this"]}})");
   EXPECT_EQ(Do("ADD", net, c).code(), 7);
   Ok("DEL", net, c);
   Call call{"bridge", "DEL", Net(), "c", c.path(), "eth0", "IgnoreUnknown=1;MAC=no;IP=no"};

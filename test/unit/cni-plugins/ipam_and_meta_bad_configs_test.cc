@@ -35,7 +35,8 @@ TEST(IpamAndMeta, WishesAreNotJudgedAtTheEnd) {
   int wishes = 0;
   for (const BadConfig& bad : kBadIpamAndMeta) {
     const std::string_view names = bad.names;
-    const bool wish = names.starts_with("runtimeConfig.") && !names.starts_with("runtimeConfig.ipR");
+    const bool wish =
+        names.starts_with("runtimeConfig.") && !names.starts_with("runtimeConfig.ipR");
     if (!wish) continue;
     ++wishes;
     for (const char* command : {"DEL", "GC", "STATUS"}) {

@@ -252,9 +252,7 @@ TEST_F(Vm, DummyKeepsItsAddressReachableInside) {
   Ok("DEL", net, c, "dummy7");
 }
 
-TEST_F(Vm, DummyAnswersAsGoDoes) {
-  ExpectSameAsGo(Conf("dummy", "", HostLocal("10.66.0.0/24")));
-}
+TEST_F(Vm, DummyAnswersAsGoDoes) { ExpectSameAsGo(Conf("dummy", "", HostLocal("10.66.0.0/24"))); }
 
 }  // namespace
 }  // namespace keelson::cni::testing
