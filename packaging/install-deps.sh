@@ -18,7 +18,7 @@ run=(busybox-static ca-certificates containerd curl g++ iproute2 nftables procps
 # What only tests use: the tools they look with, a registry, the Go plugins to compare with, a guest.
 test=(
   conntrack containernetworking-plugins cpio docker-registry git iptables jq kmod libgmock-dev
-  libgtest-dev qemu-system-x86
+  libgtest-dev libnghttp2-dev qemu-system-x86
 )
 
 wanted=()

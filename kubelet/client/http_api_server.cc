@@ -258,7 +258,8 @@ Task<absl::StatusOr<std::string>> HttpApiServer::GetRaw(std::string path) {
   call.path = path;
   call.accept = "*/*";
   call.timeout = options_.timeout;
-  auto sent = co_await Send(std::move(call), "GET " + path, /*repeatable=*/true);
+  const std::string what = "GET " + path;
+  auto sent = co_await Send(std::move(call), what, /*repeatable=*/true);
   CO_RETURN_IF_ERROR(sent.status());
   co_return std::move((*sent)->body);
 }
