@@ -110,9 +110,14 @@ class CrashTest : public testing::Test {
     if (random_() % 2) ChangeOne();
     agent_.Start();
   }
-  // A container counts as healthy once its pod was wanted during a whole life of the agent.
+  // A container counts as healthy once its pod was wanted during a whole life of the agent, unless it
+  // is one that ends by itself.
   void NoteHealthy(const std::string& name, const std::string& id) {
-    if (wanted_.contains(PodOf(name)) && !changed_.contains(PodOf(name))) healthy_[name] = id;
+    const std::string pod = PodOf(name);
+    const auto wanted = wanted_.find(pod);
+    if (wanted == wanted_.end() || changed_.contains(pod)) return;
+    for (const auto& container : wanted->second)
+      if (name == pod + "/" + container) healthy_[name] = id;
   }
   void ExpectHealthyUntouched() {
     const Ids running = RunningIds();

@@ -26,7 +26,6 @@ namespace rt = runtime::v1;
 namespace {
 
 constexpr const char* kNode = "klnode";
-constexpr const char* kLogLinks = "/var/log/containers";
 
 bool Connects(const std::string& path) {
   sockaddr_un address = {};
@@ -82,8 +81,6 @@ Agent::~Agent() {
   for (const auto& path : MountsBelow(dir_)) RunCommand({"umount", "-l", path});
   for (const auto& hierarchy : Hierarchies()) RemoveGroup(hierarchy + cgroup_);
   std::error_code ec;  // what is gone already is fine
-  for (const auto& entry : fs::directory_iterator(kLogLinks, ec))
-    if (fs::read_symlink(entry.path(), ec).string().starts_with(dir_)) fs::remove(entry.path(), ec);
   fs::remove_all(dir_, ec);
 }
 
@@ -157,14 +154,11 @@ std::vector<std::string> Agent::Leftovers() const {
   std::vector<std::string> found = TheContainerd().Leftovers();
   std::error_code ec;  // what vanishes while we look is not left over
   for (const auto& path : MountsBelow(dir_)) found.push_back("mount " + path);
-  for (const auto& dir : {root() + "/pods", logs()})
+  for (const auto& dir : {root() + "/pods", logs(), log_links()})
     for (const auto& entry : fs::directory_iterator(dir, ec)) found.push_back(entry.path());
-  for (const auto& entry : fs::directory_iterator(kLogLinks, ec))
-    if (fs::read_symlink(entry.path(), ec).string().starts_with(dir_)) found.push_back(entry.path());
   for (const auto& hierarchy : Hierarchies())
-    for (const auto& entry : fs::recursive_directory_iterator(hierarchy + cgroup_, ec))
-      if (entry.is_directory(ec) && entry.path().filename().string().starts_with("pod"))
-        found.push_back("cgroup " + entry.path().string());
+    for (const auto& path : PathsBelow(hierarchy + cgroup_))
+      if (path.filename().string().starts_with("pod")) found.push_back("cgroup " + path.string());
   return found;
 }
 

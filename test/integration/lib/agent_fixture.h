@@ -41,6 +41,8 @@ class Agent {
   std::string manifests() const { return dir_ + "/manifests"; }
   std::string root() const { return dir_ + "/root"; }
   std::string logs() const { return dir_ + "/pod-logs"; }
+  // Links to logs by container: beside a log folder that is not the usual one.
+  std::string log_links() const { return dir_ + "/containers"; }
   std::string socket() const { return root() + "/nodectl.sock"; }
   const std::string& cgroup() const { return cgroup_; }  // below each hierarchy, "/kl..."
   std::string Log() const;                               // all it wrote so far

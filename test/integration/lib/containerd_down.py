@@ -139,9 +139,6 @@ def main():
     for path in (folder, data):
         unmount_below(path)
     remove_cgroups(network, ids)
-    for link in glob.glob('/var/log/containers/*'):
-        if os.path.islink(link) and os.readlink(link).startswith(folder + '/'):
-            os.unlink(link)
     for path in (data, folder):
         shutil.rmtree(path, ignore_errors=True)
 

@@ -273,6 +273,18 @@ std::string ReadAll(const std::string& path) {
   return text.str();
 }
 
+std::vector<fs::path> PathsBelow(const std::string& dir) {
+  std::vector<fs::path> paths;
+  std::error_code ec;
+  for (fs::directory_iterator at(dir, ec), end; !ec && at != end; at.increment(ec)) {
+    paths.push_back(at->path());
+    if (!fs::is_directory(at->symlink_status(ec))) continue;
+    const auto deeper = PathsBelow(at->path());
+    paths.insert(paths.end(), deeper.begin(), deeper.end());
+  }
+  return paths;
+}
+
 std::vector<std::string> MountsBelow(const std::string& dir) {
   std::vector<std::string> below;
   std::ifstream table("/proc/self/mountinfo");
@@ -304,23 +316,12 @@ void FindElements(const std::string& subnet, std::vector<std::string>* found) {
     if ((Ipv4(at->str()) & mask) == network) found->push_back("element of nftables " + at->str());
 }
 
-// Shims of the containerd that serves on `socket`.
-void FindShims(const std::string& socket, std::vector<std::string>* found) {
-  std::error_code ec;
-  for (const auto& entry : fs::directory_iterator("/proc", ec)) {
-    const std::string words = ReadAll(entry.path() / "cmdline");
-    if (words.find("containerd-shim") != words.npos && words.find(socket) != words.npos)
-      found->push_back("shim " + entry.path().filename().string());
-  }
-}
-
 }  // namespace
 
 std::vector<std::string> Containerd::Addresses() const {
   std::vector<std::string> addresses;
-  std::error_code ec;
-  for (const auto& entry : fs::recursive_directory_iterator(dir_ + "/leases", ec)) {
-    std::string name = entry.path().filename();
+  for (const auto& path : PathsBelow(dir_ + "/leases")) {
+    std::string name = path.filename();
     if (std::isdigit(static_cast<unsigned char>(name[0]))) addresses.push_back(std::move(name));
   }
   return addresses;
@@ -331,8 +332,7 @@ std::vector<std::string> Containerd::Leftovers() {
   std::error_code ec;
   for (const auto& s : Sandboxes()) found.push_back("sandbox " + s.metadata().name());
   for (const auto& c : Containers()) found.push_back("container " + c.metadata().name());
-  // A start that is cancelled, as by its caller's death, leaves the pod's shim behind on 2.1 for good.
-  if (!is_2x()) FindShims(socket(), &found);
+  // No shims: a start that is cancelled by its caller's death can leave the runtime's own behind.
   for (const auto& path : MountsBelow(dir_ + "/state")) found.push_back("mount " + path);
   for (const auto& address : Addresses()) found.push_back("address " + address);
   for (const auto& entry : fs::directory_iterator("/sys/class/net/" + network() + "/brif", ec))

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -28,6 +29,8 @@ bool Eventually(const std::function<bool()>& condition,
                 std::chrono::milliseconds limit = std::chrono::seconds(30));
 
 std::string ReadAll(const std::string& path);  // empty when there is nothing to read
+// Everything below a folder; what vanishes meanwhile is left out, and with it the rest of its folder.
+std::vector<std::filesystem::path> PathsBelow(const std::string& dir);
 // Mount points below a folder, newest first.
 std::vector<std::string> MountsBelow(const std::string& dir);
 
@@ -64,7 +67,7 @@ class Containerd {
   void RemoveAllPods();
   // Addresses that the network's IPAM has given away.
   std::vector<std::string> Addresses() const;
-  // What is there of pods: sandboxes, containers, shims, mounts, addresses, links on the bridge, CNI
+  // What is there of pods: sandboxes, containers, mounts, addresses, links on the bridge, CNI
   // attachments and elements of nftables sets, one line each.
   std::vector<std::string> Leftovers();
 
