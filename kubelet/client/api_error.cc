@@ -101,8 +101,6 @@ std::optional<ApiError> ApiErrorOf(const absl::Status& status) {
   return error;
 }
 
-bool IsNotFound(const absl::Status& status) { return HasReason(status, 404, "NotFound"); }
-bool IsAlreadyExists(const absl::Status& status) { return HasReason(status, 0, "AlreadyExists"); }
 bool IsConflict(const absl::Status& status) { return HasReason(status, 409, "Conflict"); }
 bool IsGone(const absl::Status& status) {
   const auto error = ApiErrorOf(status);

@@ -43,8 +43,9 @@ ApiError FromStatusObject(const k8s::meta::v1::Status& status, int http_code);
 // nullopt: OK, or not from an API server.
 std::optional<ApiError> ApiErrorOf(const absl::Status& status);
 
-bool IsNotFound(const absl::Status& status);
-bool IsAlreadyExists(const absl::Status& status);
+// The codes of these two mean nothing else.
+using absl::IsAlreadyExists;
+using absl::IsNotFound;
 bool IsConflict(const absl::Status& status);      // somebody else wrote first
 bool IsGone(const absl::Status& status);          // the resourceVersion is too old
 bool IsTooManyRequests(const absl::Status& status);

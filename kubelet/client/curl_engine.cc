@@ -86,9 +86,21 @@ void Exchange::ConnectTo(const std::string& entry) {
 }
 void Exchange::SetBody(std::string body) {
   request_body_ = std::move(body);
+  // Read by a callback that cannot be rewound: else curl sends a POST a second time by itself when a
+  // kept connection breaks before the answer, and nobody knows what the first one did.
+  curl_easy_setopt(easy_, CURLOPT_POST, 1L);
   curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE,
                    static_cast<curl_off_t>(request_body_.size()));
-  curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, request_body_.data());
+  curl_easy_setopt(easy_, CURLOPT_READFUNCTION, &Exchange::OnRead);
+  curl_easy_setopt(easy_, CURLOPT_READDATA, this);
+}
+
+size_t Exchange::OnRead(char* buffer, size_t size, size_t count, void* arg) {
+  auto* self = static_cast<Exchange*>(arg);
+  const size_t piece = std::min(size * count, self->request_body_.size() - self->body_sent_);
+  std::copy_n(self->request_body_.data() + self->body_sent_, piece, buffer);
+  self->body_sent_ += piece;
+  return piece;
 }
 
 absl::Status Exchange::Start(bool streaming, size_t max_body) {

@@ -56,12 +56,14 @@ class Exchange {
   friend class CurlEngine;
   static size_t OnHeader(char* data, size_t size, size_t count, void* arg);
   static size_t OnBody(char* data, size_t size, size_t count, void* arg);
+  static size_t OnRead(char* buffer, size_t size, size_t count, void* arg);
 
   CurlEngine& engine_;
   CURL* easy_;
   curl_slist* headers_ = nullptr;
   curl_slist* connect_to_ = nullptr;
   std::string request_body_;
+  size_t body_sent_ = 0;
   std::array<char, CURL_ERROR_SIZE> error_{};
   size_t max_body_ = 0;
   bool streaming_ = false;

@@ -98,7 +98,11 @@ base::Nanos ReflectorCore::NextBackOff(const absl::Status& error) {
   const bool calm = !last_failure_ || now - *last_failure_ > kCalm;
   last_failure_ = now;
   if (calm) back_off_ = base::Nanos(0);
-  if (calm && IsGone(error)) return base::Nanos(0);
+  if (IsGone(error)) {
+    const bool first = !last_gone_ || now - *last_gone_ > kCalm;
+    last_gone_ = now;
+    if (first) return base::Nanos(0);
+  }
   back_off_ = back_off_.count() == 0 ? kFirstBackOff : std::min(back_off_ * 2, kLongestBackOff);
   const base::Nanos jitter(random_() % static_cast<uint64_t>(back_off_.count()));
   return std::max(back_off_ + jitter, RetryAfter(error));

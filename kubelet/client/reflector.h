@@ -16,8 +16,8 @@
 //     asked for at once.
 //  8. What a new list lacks was deleted meanwhile, and is reported so.
 // Failures back off 800 ms, doubling to 30 s, each with up to as much again by chance, or as long as
-// the server's Retry-After if that is longer. Two minutes without a failure begin
-// again at 800 ms; the first 410 then is no failure, as its cure is at hand.
+// the server's Retry-After if that is longer. Two minutes without a failure begin again at 800 ms. The
+// first 410 in two minutes does not wait: its cure is at hand.
 //
 // Loop only. Objects are shared and never change after they were given out; a new version is a new
 // object. Callbacks run inside the reflector's task, after the store has changed; they may read the
@@ -124,7 +124,7 @@ class ReflectorCore {
   base::Wakeup first_sync_;  // set when synced_ becomes true
   absl::Status last_error_;
   base::MonoTime last_contact_;
-  std::optional<base::MonoTime> last_failure_;
+  std::optional<base::MonoTime> last_failure_, last_gone_;
   base::Nanos back_off_{0};
   std::mt19937_64 random_;
 };

@@ -52,7 +52,7 @@ class HttpSession {
 
   HttpSession(base::Loop& loop, base::UniqueFd socket, SSL_CTX* tls, Handler handler);
   ~HttpSession();
-  // Serves until the peer is done, or Break. Cancelling is as Break.
+  // Serves until the peer is done, or Break. REQUIRES: not cancelled; the session outlives it.
   base::Task<void> Run();
   void Break();
   void Freeze() { frozen_ = true; }

@@ -207,7 +207,7 @@ int SelectProtocol(SSL*, const unsigned char** out, unsigned char* size, const u
 
 struct StubServer::State {
   State(base::Loop& l, FakeApiServer& f, StubOptions o)
-      : loop(l), fake(f), options(std::move(o)), tasks(l) {}
+      : loop(l), fake(f), options(std::move(o)), tasks(l), connections(l) {}
   ~State() { SSL_CTX_free(tls); }
 
   absl::Status SetUpTls();
@@ -230,7 +230,8 @@ struct StubServer::State {
   int accepted = 0;
   std::vector<std::string> users;
   std::map<std::string, std::string> last_headers;
-  base::TaskGroup tasks;
+  base::TaskGroup tasks;        // accepting and answering: ended by cancelling
+  base::TaskGroup connections;  // end when they are broken
 };
 
 absl::Status StubServer::State::SetUpTls() {
@@ -290,7 +291,7 @@ Task<void> StubServer::State::Accept() {
       auto session = std::make_shared<HttpSession>(
           loop, base::UniqueFd(fd), tls, [this](AnswerPtr answer) { OnQuestion(answer); });
       sessions.push_back(session);
-      tasks.Spawn("stub connection", Connection(session));
+      connections.Spawn("stub connection", Connection(session));
       continue;
     }
     auto ready = co_await base::WaitReadable(loop, listener.get());
@@ -386,6 +387,11 @@ Task<void> StubServer::State::ServeWatch(AnswerPtr answer, Route route, bool pro
   if (!watch.ok()) co_return Fail(answer, watch.status(), protobuf);
   auto* stream = static_cast<FakeWatch*>(watch->get());
   answer->on_gone = [stream] { stream->End(absl::OkStatus()); };
+  struct Unhook {  // also when we are cancelled
+    ~Unhook() { answer->on_gone = nullptr; }
+    AnswerPtr answer;
+  };
+  const Unhook unhook{answer};
   if (answer->gone()) co_return;
   answer->Head(200, {{"content-type",
                       protobuf ? StrCat(kProtobuf, ";stream=watch") : "application/json"}});
@@ -395,7 +401,6 @@ Task<void> StubServer::State::ServeWatch(AnswerPtr answer, Route route, bool pro
     if (!event.ok()) {
       const auto error = client::ApiErrorOf(event.status());
       if (!error) {
-        answer->on_gone = nullptr;
         answer->BreakConnection();
         break;
       }
@@ -422,9 +427,9 @@ absl::StatusOr<std::unique_ptr<StubServer>> StubServer::Start(base::Loop& loop, 
 StubServer::~StubServer() = default;
 
 Task<void> StubServer::Stop() {
-  DropConnections();
   co_await state_->tasks.CancelAndJoin();
-  state_->sessions.clear();
+  DropConnections();
+  co_await state_->connections.Join();
   state_->listener.reset();
 }
 
