@@ -19,9 +19,9 @@ namespace keelson::kubelet {
 using TlsContextPtr = std::shared_ptr<ssl_ctx_st>;
 
 struct TlsOptions {
-  std::vector<std::string> cipher_suites;  // IANA names, TLS 1.2 and older; empty: OpenSSL's choice
-  std::vector<int> curves;                 // IANA numbers in order of preference; empty: OpenSSL's
-  std::string min_version;                 // VersionTLS10..13; empty: 1.2
+  std::vector<std::string> cipher_suites{};  // IANA names, TLS 1.2 and older; empty: OpenSSL's choice
+  std::vector<int> curves{};                 // IANA numbers in order of preference; empty: OpenSSL's
+  std::string min_version{};                 // VersionTLS10..13; empty: 1.2
   bool ask_for_client_certificate = false;
 };
 

@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/thread.h"
@@ -119,12 +120,23 @@ class LoopThread {
     });
     done.get_future().wait();
   }
+  // REQUIRES: started. Runs a task on the loop and waits for its result.
+  absl::Status Await(std::function<base::Task<absl::Status>()> work) {
+    std::promise<absl::Status> done;
+    loop_.Post([&] { tasks_.Spawn("await", Deliver(work, &done)); });
+    return done.get_future().get();
+  }
   void Stop(std::function<base::Task<void>()> close) {
     loop_.Post([this, close = std::move(close)] { tasks_.Spawn("close", CloseAll(close)); });
     thread_.reset();
   }
 
  private:
+  static base::Task<void> Deliver(std::function<base::Task<absl::Status>()> work,
+                                  std::promise<absl::Status>* done) {
+    absl::Status status = co_await work();
+    done->set_value(std::move(status));
+  }
   base::Task<void> CloseAll(std::function<base::Task<void>()> close) {
     co_await close();
     loop_.Stop();
