@@ -25,6 +25,7 @@
 #include "kubelet/node_images.h"
 #include "kubelet/pod_manager.h"
 #include "kubelet/server/healthz.h"
+#include "kubelet/server/kubelet_server.h"
 #include "kubelet/server/local_api.h"
 #include "kubelet/server/log_target.h"
 #include "kubelet/sources/file_source.h"
@@ -78,6 +79,31 @@ int64_t Reserved(const KubeletOptions& o, const std::string& name, bool milli) {
     if (quantity.ok()) sum += milli ? quantity->MilliValue() : quantity->Value();
   }
   return sum;
+}
+
+KubeletServerOptions ServerOptions(const KubeletOptions& o, const std::string& node) {
+  const auto& c = o.config;
+  KubeletServerOptions server;
+  server.address = c.address();
+  server.port = static_cast<uint16_t>(c.port());
+  server.read_only_port = static_cast<uint16_t>(c.readonlyport());
+  server.certificate = {c.tlscertfile(), c.tlsprivatekeyfile(), o.cert_dir, node, {}};
+  TlsOptions& tls = server.certificate.tls;
+  tls.cipher_suites.assign(c.tlsciphersuites().begin(), c.tlsciphersuites().end());
+  tls.curves.assign(c.tlscurvepreferences().begin(), c.tlscurvepreferences().end());
+  tls.min_version = c.tlsminversion();
+  server.client_ca_file = c.authentication().x509().clientcafile();
+  tls.ask_for_client_certificate = !server.client_ca_file.empty();
+  server.guard.node = node;
+  server.guard.anonymous = c.authentication().anonymous().enabled();
+  server.guard.always_allow = c.authorization().mode() == "AlwaysAllow";
+  server.guard.token_ttl = Of(c.authentication().webhook().cachettl());
+  server.guard.allowed_ttl = Of(c.authorization().webhook().cacheauthorizedttl());
+  server.guard.unauthorized_ttl = Of(c.authorization().webhook().cacheunauthorizedttl());
+  server.debugging_handlers = c.enabledebugginghandlers();
+  server.system_log_handler = c.enablesystemloghandler();
+  server.profiling_handler = c.enableprofilinghandler();
+  return server;
 }
 
 int64_t MaxPods(const KubeletOptions& o, const NodeCapacity& capacity) {
@@ -183,6 +209,7 @@ struct Agent::Parts {
   std::unique_ptr<LogRotator> rotator;
   LocalApi local_api;
   std::unique_ptr<HealthzServer> healthz;
+  std::unique_ptr<KubeletServer> server;
   base::TaskGroup tasks;
 };
 
@@ -369,6 +396,12 @@ Task<absl::Status> Agent::Start() {
         static_cast<uint16_t>(options_.config.healthzport()));
     parts_->healthz->Start();
   }
+  if (options_.config.enableserver()) {
+    parts_->server = std::make_unique<KubeletServer>(
+        loop_, *this, *parts_->runtime, ServerOptions(options_, node_name_), nullptr, nullptr);
+    absl::Status serving = co_await parts_->server->Start();
+    CO_RETURN_IF_ERROR(serving);
+  }
   KLOG_INFO("Started kubelet", {"node", node_name_},
             {"pods", parts_->pleg.KnownPods().size()});
   co_return absl::OkStatus();
@@ -376,6 +409,7 @@ Task<absl::Status> Agent::Start() {
 
 Task<void> Agent::Shutdown() {
   if (!parts_) co_return;
+  if (parts_->server) co_await parts_->server->Close();
   if (parts_->healthz) co_await parts_->healthz->Close();
   co_await parts_->local_api.Close();
   if (parts_->file_source) co_await parts_->file_source->Stop();

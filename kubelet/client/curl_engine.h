@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// REQUIRES: the process ignores SIGPIPE, as TLS is written to broken connections.
 // libcurl's multi interface on our loop: its sockets wait in one epoll descriptor that the loop
 // watches, its timer is one of the loop's clock. Loop only.
 #pragma once

@@ -44,7 +44,6 @@ ReflectorCore::ReflectorCore(base::Loop& loop, ApiServer& api, const Resource& r
       options_(std::move(options)),
       events_(std::move(events)),
       last_contact_(loop.clock().Monotonic()),
-      last_failure_(last_contact_),
       random_(options_.seed != 0 ? options_.seed : std::random_device{}()) {}
 
 ReflectorCore::~ReflectorCore() = default;

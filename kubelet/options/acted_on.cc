@@ -13,16 +13,21 @@ namespace {
 // Fields of the file (below logging and access: each member), and flags (with dashes) that have no
 // field.
 constexpr std::string_view kActedOn[] = {
-    "--config", "--config-dir", "--hostname-override", "--node-ip", "--root-dir", "cgroupDriver",
-    "cgroupRoot", "clusterDNS", "clusterDomain", "containerLogMaxFiles", "containerLogMaxSize",
-    "containerLogMaxWorkers", "containerLogMonitorInterval", "containerRuntimeEndpoint",
-    "cpuCFSQuota", "cpuCFSQuotaPeriod", "crashLoopBackOff", "failCgroupV1", "failSwapOn",
-    "fileCheckFrequency", "healthzBindAddress", "healthzPort", "httpCheckFrequency",
-    "imageServiceEndpoint", "kubeReserved", "logging.format", "logging.verbosity",
-    "maxParallelImagePulls", "maxPods", "podCIDR", "podLogsDir", "podPidsLimit", "podsPerCore",
-    "registryBurst", "registryPullQPS", "resolvConf", "runtimeRequestTimeout", "seccompDefault",
-    "serializeImagePulls", "singleProcessOOMKill", "staticPodPath", "staticPodURL",
-    "staticPodURLHeader", "syncFrequency", "systemReserved",
+    "--cert-dir", "--config", "--config-dir", "--hostname-override", "--node-ip", "--root-dir",
+    "address", "authentication.anonymous.enabled", "authentication.x509.clientCAFile",
+    "authorization.mode", "cgroupDriver", "cgroupRoot", "clusterDNS", "clusterDomain",
+    "containerLogMaxFiles", "containerLogMaxSize", "containerLogMaxWorkers",
+    "containerLogMonitorInterval", "containerRuntimeEndpoint", "cpuCFSQuota",
+    "cpuCFSQuotaPeriod", "crashLoopBackOff", "enableDebuggingHandlers",
+    "enableProfilingHandler", "enableServer", "enableSystemLogHandler", "failCgroupV1",
+    "failSwapOn", "fileCheckFrequency", "healthzBindAddress", "healthzPort",
+    "httpCheckFrequency", "imageServiceEndpoint", "kubeReserved", "logging.format",
+    "logging.verbosity", "maxParallelImagePulls", "maxPods", "podCIDR", "podLogsDir",
+    "podPidsLimit", "podsPerCore", "port", "readOnlyPort", "registryBurst", "registryPullQPS",
+    "resolvConf", "runtimeRequestTimeout", "seccompDefault", "serializeImagePulls",
+    "singleProcessOOMKill", "staticPodPath", "staticPodURL", "staticPodURLHeader",
+    "syncFrequency", "systemReserved", "tlsCertFile", "tlsCipherSuites", "tlsCurvePreferences",
+    "tlsMinVersion", "tlsPrivateKeyFile",
 };
 
 std::string FieldOf(const std::string& name) {
