@@ -30,6 +30,7 @@ authorization: {{mode: AlwaysAllow}}
 failCgroupV1: false
 failSwapOn: false
 healthzPort: 0
+enableServer: false
 maxPods: 1000
 staticPodPath: {manifests}
 podLogsDir: {work}/log/pods
