@@ -89,7 +89,7 @@ TEST_F(NodectlAgentTest, FollowingGoesOnUntilTheContainerEnds) {
                            "  terminationGracePeriodSeconds: 0\n  containers:\n  - name: c\n"
                            "    image: docker.io/library/busybox:1.36\n"
                            "    command: [/bin/sh, -c, 'echo begin; while [ ! -e /end ]; do sleep 0.05; done; echo end']\n");
-  ASSERT_TRUE(Eventually([] { return IsRunning("brief", "c"); }));
+  ASSERT_TRUE(Eventually([&] { return agent_.TryNodectl({"logs", "brief-klnode"}).output == "begin\n"; }));
   auto followed = std::async(std::launch::async, [this] {
     return agent_.TryNodectl({"logs", "-f", "brief-klnode"});
   });
