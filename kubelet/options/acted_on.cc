@@ -10,24 +10,24 @@
 namespace keelson::kubelet {
 namespace {
 
-// Fields of the file (below logging and access: each member), and flags (with dashes) that have no
-// field.
+// Fields of the file (below logging and access: each member, and the whole name for its flag), and
+// flags (with dashes) that have no field.
 constexpr std::string_view kActedOn[] = {
     "--cert-dir", "--config", "--config-dir", "--hostname-override", "--node-ip", "--root-dir",
-    "address", "authentication.anonymous.enabled", "authentication.x509.clientCAFile",
-    "authorization.mode", "cgroupDriver", "cgroupRoot", "clusterDNS", "clusterDomain",
-    "containerLogMaxFiles", "containerLogMaxSize", "containerLogMaxWorkers",
-    "containerLogMonitorInterval", "containerRuntimeEndpoint", "cpuCFSQuota",
-    "cpuCFSQuotaPeriod", "crashLoopBackOff", "enableDebuggingHandlers",
-    "enableProfilingHandler", "enableServer", "enableSystemLogHandler", "failCgroupV1",
-    "failSwapOn", "fileCheckFrequency", "healthzBindAddress", "healthzPort",
-    "httpCheckFrequency", "imageServiceEndpoint", "kubeReserved", "logging.format",
-    "logging.verbosity", "maxParallelImagePulls", "maxPods", "podCIDR", "podLogsDir",
-    "podPidsLimit", "podsPerCore", "port", "readOnlyPort", "registryBurst", "registryPullQPS",
-    "resolvConf", "runtimeRequestTimeout", "seccompDefault", "serializeImagePulls",
-    "singleProcessOOMKill", "staticPodPath", "staticPodURL", "staticPodURLHeader",
-    "syncFrequency", "systemReserved", "tlsCertFile", "tlsCipherSuites", "tlsCurvePreferences",
-    "tlsMinVersion", "tlsPrivateKeyFile",
+    "address", "authentication.anonymous", "authentication.anonymous.enabled",
+    "authentication.x509", "authentication.x509.clientCAFile", "authorization.mode",
+    "cgroupDriver", "cgroupRoot", "clusterDNS", "clusterDomain", "containerLogMaxFiles",
+    "containerLogMaxSize", "containerLogMaxWorkers", "containerLogMonitorInterval",
+    "containerRuntimeEndpoint", "cpuCFSQuota", "cpuCFSQuotaPeriod", "crashLoopBackOff",
+    "enableDebuggingHandlers", "enableProfilingHandler", "enableServer",
+    "enableSystemLogHandler", "failCgroupV1", "failSwapOn", "fileCheckFrequency",
+    "healthzBindAddress", "healthzPort", "httpCheckFrequency", "imageServiceEndpoint",
+    "kubeReserved", "logging.format", "logging.verbosity", "maxParallelImagePulls", "maxPods",
+    "podCIDR", "podLogsDir", "podPidsLimit", "podsPerCore", "port", "readOnlyPort",
+    "registryBurst", "registryPullQPS", "resolvConf", "runtimeRequestTimeout", "seccompDefault",
+    "serializeImagePulls", "singleProcessOOMKill", "staticPodPath", "staticPodURL",
+    "staticPodURLHeader", "syncFrequency", "systemReserved", "tlsCertFile", "tlsCipherSuites",
+    "tlsCurvePreferences", "tlsMinVersion", "tlsPrivateKeyFile",
 };
 
 std::string FieldOf(const std::string& name) {
