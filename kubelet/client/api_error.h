@@ -4,8 +4,8 @@
 //
 // The absl code says what to do next, and is all most callers need:
 //   NotFound (404), AlreadyExists (409 AlreadyExists), Aborted (409 Conflict: read again, retry),
-//   OutOfRange (410 Gone, Expired: list anew), InvalidArgument (400, 413, 422), Unauthenticated (401),
-//   PermissionDenied (403), ResourceExhausted (429), DeadlineExceeded (408, 504),
+//   OutOfRange (410 Gone, Expired: list anew), InvalidArgument (400, 413, 422), Unauthenticated
+//   (401), PermissionDenied (403), ResourceExhausted (429), DeadlineExceeded (408, 504),
 //   Unimplemented (405, 406, 415), Unavailable (502, 503), Internal (500 and others).
 // Without an ApiError inside, the request did not reach a server that answered: Unavailable (no
 // connection), DeadlineExceeded (no answer in time), ResourceExhausted (answer too long).
@@ -26,9 +26,9 @@ class Status;
 namespace keelson::kubelet::client {
 
 struct ApiError {
-  int code = 0;         // HTTP
-  std::string reason;   // NotFound, AlreadyExists, Conflict, Expired, Forbidden, Invalid ...
-  std::string message;  // for people
+  int code = 0;            // HTTP
+  std::string reason;      // NotFound, AlreadyExists, Conflict, Expired, Forbidden, Invalid ...
+  std::string message;     // for people
   std::string kind, name;  // of the object, when the server says
   std::vector<std::string> causes;  // reasons of its causes, as ResourceVersionTooLarge
   base::Nanos retry_after{0};       // 0: not said
@@ -46,8 +46,8 @@ std::optional<ApiError> ApiErrorOf(const absl::Status& status);
 // The codes of these two mean nothing else.
 using absl::IsAlreadyExists;
 using absl::IsNotFound;
-bool IsConflict(const absl::Status& status);      // somebody else wrote first
-bool IsGone(const absl::Status& status);          // the resourceVersion is too old
+bool IsConflict(const absl::Status& status);  // somebody else wrote first
+bool IsGone(const absl::Status& status);      // the resourceVersion is too old
 bool IsTooManyRequests(const absl::Status& status);
 bool IsForbidden(const absl::Status& status);
 bool IsUnauthorized(const absl::Status& status);

@@ -10,12 +10,18 @@ namespace {
 
 std::string_view Method(Verb verb) {
   switch (verb) {
-    case Verb::kGet: return "GET";
-    case Verb::kList: return "LIST";
-    case Verb::kCreate: return "POST";
-    case Verb::kUpdate: return "PUT";
-    case Verb::kPatch: return "PATCH";
-    case Verb::kDelete: return "DELETE";
+    case Verb::kGet:
+      return "GET";
+    case Verb::kList:
+      return "LIST";
+    case Verb::kCreate:
+      return "POST";
+    case Verb::kUpdate:
+      return "PUT";
+    case Verb::kPatch:
+      return "PATCH";
+    case Verb::kDelete:
+      return "DELETE";
   }
   return "";
 }

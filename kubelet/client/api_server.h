@@ -29,11 +29,12 @@ enum class PatchType {
 };
 
 struct ListOptions {
-  std::string field_selector;    // spec.nodeName=a
+  std::string field_selector;  // spec.nodeName=a
   std::string label_selector;
-  std::string resource_version;  // "": consistent, from etcd. "0": whatever a cache has. Else see match
+  // "": consistent, from etcd. "0": whatever a cache has. Else see match.
+  std::string resource_version;
   std::string resource_version_match;  // "", NotOlderThan, Exact
-  int64_t limit = 0;             // 0: all at once
+  int64_t limit = 0;                   // 0: all at once
   std::string continue_token;
 };
 
@@ -56,8 +57,8 @@ struct ApiRequest {
   Verb verb = Verb::kGet;
   const Resource* resource = nullptr;
   std::string ns, name, subresource;
-  std::shared_ptr<const Message> body;        // create, update, delete
-  const Resource* body_type = nullptr;        // null: of `resource`
+  std::shared_ptr<const Message> body;  // create, update, delete
+  const Resource* body_type = nullptr;  // null: of `resource`
   PatchType patch_type = PatchType::kStrategicMerge;
   proto::Value patch;
   ListOptions list;
@@ -87,8 +88,9 @@ class ApiServer {
  public:
   virtual ~ApiServer() = default;
 
-  // The two calls everything is made of. `answer` gets the object the server sent and is of the type
-  // that is asked for (kDelete: null, what is sent is dropped); it stays valid until the task ends.
+  // The two calls everything is made of. `answer` gets the object the server sent and is of the
+  // type that is asked for (kDelete: null, what is sent is dropped); it stays valid until the task
+  // ends.
   virtual base::Task<absl::Status> Do(ApiRequest request, Message* answer) = 0;
   // OK once the server accepted. `ns` empty: all.
   virtual base::Task<absl::StatusOr<std::unique_ptr<WatchStream>>> Watch(const Resource& resource,
@@ -103,8 +105,8 @@ class ApiServer {
     ApiRequest request = Request(Verb::kGet, ResourceOf<T>(), std::move(ns), std::move(name));
     return Ask<T>(std::move(request));
   }
-  // Of a list message: api.List<k8s::v1::PodList>("", options). One page when there is a limit. Name
-  // `options` before the co_await, as everything that is no plain value.
+  // Of a list message: api.List<k8s::v1::PodList>("", options). One page when there is a limit.
+  // Name `options` before the co_await, as everything that is no plain value.
   template <typename L>
   base::Task<absl::StatusOr<L>> List(std::string ns, ListOptions options) {
     ApiRequest request = Request(Verb::kList, ResourceOfList(L::descriptor()), std::move(ns), "");
@@ -114,7 +116,8 @@ class ApiServer {
   // Namespace and name are the object's own. Returns what the server made of it.
   template <typename T>
   base::Task<absl::StatusOr<T>> Create(T object) {
-    ApiRequest request = Request(Verb::kCreate, ResourceOf<T>(), object.metadata().namespace_(), "");
+    ApiRequest request =
+        Request(Verb::kCreate, ResourceOf<T>(), object.metadata().namespace_(), "");
     request.body = std::make_shared<T>(std::move(object));
     return Ask<T>(std::move(request));
   }

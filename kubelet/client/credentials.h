@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who we are, at the moment of a request: files are looked at again when they change, plugins asked again
-// when what they said expires or is refused.
+// Who we are, at the moment of a request: files are looked at again when they change, plugins asked
+// again when what they said expires or is refused.
 #pragma once
 
 #include <sys/stat.h>
@@ -24,7 +24,8 @@ struct Credentials {
 };
 
 // End of the first certificate of `cert_pem`, once it is sure that `key_pem` is its key.
-absl::StatusOr<base::WallTime> CheckKeyPair(const std::string& cert_pem, const std::string& key_pem);
+absl::StatusOr<base::WallTime> CheckKeyPair(const std::string& cert_pem,
+                                            const std::string& key_pem);
 
 // What a credential plugin answered (client.authentication.k8s.io), checked.
 struct ExecAnswer {
@@ -37,10 +38,11 @@ absl::StatusOr<ExecAnswer> ParseExecAnswer(std::string_view json, const std::str
 class CredentialSource {
  public:
   // Reads all files once; plugins run with the first request. `loop` outlives it.
-  static absl::StatusOr<std::unique_ptr<CredentialSource>> Create(base::Loop& loop, KubeConfig config);
+  static absl::StatusOr<std::unique_ptr<CredentialSource>> Create(base::Loop& loop,
+                                                                  KubeConfig config);
 
-  // Those to use now. Files are compared by stat(2), tokens in files read again after a minute (they
-  // are rotated by rename). When new files do not make a pair the old ones stay in use.
+  // Those to use now. Files are compared by stat(2), tokens in files read again after a minute
+  // (they are rotated by rename). When new files do not make a pair the old ones stay in use.
   base::Task<absl::StatusOr<std::shared_ptr<const Credentials>>> Get();
   // The server answered 401 to `used`: a plugin's answer or token file is not used again. True when
   // there may be something better now.

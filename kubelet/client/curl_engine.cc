@@ -86,8 +86,8 @@ void Exchange::ConnectTo(const std::string& entry) {
 }
 void Exchange::SetBody(std::string body) {
   request_body_ = std::move(body);
-  // Read by a callback that cannot be rewound: else curl sends a POST a second time by itself when a
-  // kept connection breaks before the answer, and nobody knows what the first one did.
+  // Read by a callback that cannot be rewound: else curl sends a POST a second time by itself when
+  // a kept connection breaks before the answer, and nobody knows what the first one did.
   curl_easy_setopt(easy_, CURLOPT_POST, 1L);
   curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE,
                    static_cast<curl_off_t>(request_body_.size()));
@@ -158,9 +158,9 @@ absl::Status Exchange::Failure(std::string_view what) const {
 }
 
 bool Exchange::Broken() const {
-  return !too_long && (result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR ||
-                       result == CURLE_GOT_NOTHING || result == CURLE_PARTIAL_FILE ||
-                       result == CURLE_HTTP2 || result == CURLE_HTTP2_STREAM);
+  return !too_long &&
+         (result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR || result == CURLE_GOT_NOTHING ||
+          result == CURLE_PARTIAL_FILE || result == CURLE_HTTP2 || result == CURLE_HTTP2_STREAM);
 }
 
 // --- CurlEngine ---
@@ -172,9 +172,7 @@ struct CurlEngine::Waiter {
 };
 
 CurlEngine::CurlEngine(base::Loop& loop, EngineOptions options)
-    : loop_(loop),
-      options_(std::move(options)),
-      waiter_(std::make_unique<Waiter>(loop.io())) {}
+    : loop_(loop), options_(std::move(options)), waiter_(std::make_unique<Waiter>(loop.io())) {}
 
 CurlEngine::~CurlEngine() {
   probe_.reset();
@@ -211,13 +209,12 @@ absl::Status CurlEngine::Open() {
 }
 
 void CurlEngine::Arm() {
-  waiter_->epoll.async_wait(
-      boost::asio::posix::stream_descriptor::wait_read,
-      [this, alive = waiter_->alive](const boost::system::error_code& error) {
-        if (error || !*alive) return;
-        Turn();
-        Arm();
-      });
+  waiter_->epoll.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                            [this, alive = waiter_->alive](const boost::system::error_code& error) {
+                              if (error || !*alive) return;
+                              Turn();
+                              Arm();
+                            });
 }
 
 void CurlEngine::Turn() {
@@ -249,9 +246,10 @@ void CurlEngine::CollectDone() {
     exchange.result = message->data.result;
     exchange.done = true;
     exchange.changed.Set();
-    if (&exchange == probe_.get()) loop_.Post([this, alive = waiter_->alive] {
-      if (*alive) EndProbe();
-    });
+    if (&exchange == probe_.get())
+      loop_.Post([this, alive = waiter_->alive] {
+        if (*alive) EndProbe();
+      });
   }
 }
 
@@ -281,19 +279,17 @@ int CurlEngine::OnTimer(CURLM*, long timeout_ms, void* arg) {
   base::Clock& clock = self->loop_.clock();
   clock.Cancel(self->timer_);
   if (timeout_ms < 0 || !*self->waiter_->alive) return 0;
-  self->timer_ =
-      clock.Schedule(clock.Monotonic() + std::chrono::milliseconds(timeout_ms), [self] {
-        int running = 0;
-        curl_multi_socket_action(self->multi_, CURL_SOCKET_TIMEOUT, 0, &running);
-        self->CollectDone();
-      });
+  self->timer_ = clock.Schedule(clock.Monotonic() + std::chrono::milliseconds(timeout_ms), [self] {
+    int running = 0;
+    curl_multi_socket_action(self->multi_, CURL_SOCKET_TIMEOUT, 0, &running);
+    self->CollectDone();
+  });
   return 0;
 }
 
 curl_socket_t CurlEngine::OnOpen(void* arg, curlsocktype, curl_sockaddr* address) {
   auto* self = static_cast<CurlEngine*>(arg);
-  const int fd =
-      ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  const int fd = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
   KeepAlive(fd);
   self->connections_[fd] = {self->loop_.clock().Monotonic(), false};

@@ -19,8 +19,8 @@ namespace keelson::kubelet::client {
 
 class CurlEngine;
 
-// One request and its answer. Destroying it takes the request back: an HTTP/2 stream is reset and its
-// connection stays. The easy handle is the caller's to set up before Start.
+// One request and its answer. Destroying it takes the request back: an HTTP/2 stream is reset and
+// its connection stays. The easy handle is the caller's to set up before Start.
 class Exchange {
  public:
   // Not started yet. `engine` outlives it.
@@ -80,7 +80,8 @@ struct EngineOptions {
 
 class CurlEngine {
  public:
-  static absl::StatusOr<std::unique_ptr<CurlEngine>> Create(base::Loop& loop, EngineOptions options);
+  static absl::StatusOr<std::unique_ptr<CurlEngine>> Create(base::Loop& loop,
+                                                            EngineOptions options);
   ~CurlEngine();  // REQUIRES: no exchange left
 
   // Ends the connections that have brought nothing since `since`; their exchanges fail.

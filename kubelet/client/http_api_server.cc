@@ -32,8 +32,8 @@ bool Idempotent(const ApiRequest& request) {
 
 // What has been tried for one call.
 struct Attempts {
-  int refused = 0;   // 429 and 5xx with Retry-After
-  int broken = 0;    // connections
+  int refused = 0;       // 429 and 5xx with Retry-After
+  int broken = 0;        // connections
   bool renewed = false;  // credentials, after a 401
 };
 
@@ -148,8 +148,8 @@ Task<absl::StatusOr<HttpApiServer::ExchangePtr>> HttpApiServer::SendOnce(
     const bool woken = co_await running.changed.WaitUntil(loop_.clock(), head_due);
     if (!woken && !running.head_done && !running.done) {
       transport_->engine().GiveUpSilent(running.started());
-      co_return absl::DeadlineExceededError(StrCat(what, ": no answer after ",
-                                                   base::GoDuration(options_.timeout)));
+      co_return absl::DeadlineExceededError(
+          StrCat(what, ": no answer after ", base::GoDuration(options_.timeout)));
     }
   }
   if (running.done && running.result == CURLE_OPERATION_TIMEDOUT) {
@@ -158,7 +158,8 @@ Task<absl::StatusOr<HttpApiServer::ExchangePtr>> HttpApiServer::SendOnce(
   co_return std::move(exchange);
 }
 
-Task<absl::StatusOr<HttpApiServer::ExchangePtr>> HttpApiServer::Send(HttpCall call, std::string what,
+Task<absl::StatusOr<HttpApiServer::ExchangePtr>> HttpApiServer::Send(HttpCall call,
+                                                                     std::string what,
                                                                      bool repeatable) {
   Attempts attempts;
   for (;;) {
@@ -168,9 +169,9 @@ Task<absl::StatusOr<HttpApiServer::ExchangePtr>> HttpApiServer::Send(HttpCall ca
     Exchange& exchange = **sent;
     absl::Status failure = exchange.done ? exchange.Failure(what) : absl::OkStatus();
     if (failure.ok() && exchange.status >= 300) {
-      failure = ToStatus(DecodeError(exchange.status, exchange.content_type, exchange.body,
-                                     exchange.retry_after),
-                         what);
+      failure = ToStatus(
+          DecodeError(exchange.status, exchange.content_type, exchange.body, exchange.retry_after),
+          what);
     }
     if (failure.ok()) co_return std::move(sent);
     const auto wait = TryAgain(failure, &exchange, *who, repeatable, &attempts);

@@ -27,7 +27,8 @@ struct TransportOptions {
 
 class Transport {
  public:
-  // Reads the credentials' files and checks them. InvalidArgument, NotFound: what is wrong with them.
+  // Reads the credentials' files and checks them. InvalidArgument, NotFound: what is wrong with
+  // them.
   static absl::StatusOr<std::shared_ptr<Transport>> Create(base::Loop& loop, KubeConfig config,
                                                            TransportOptions options);
   virtual ~Transport() = default;
@@ -40,11 +41,11 @@ class Transport {
 };
 
 struct ClientOptions {
-  double qps = 50;  // kubeAPIQPS; 0 or less: no limit
-  int burst = 100;  // kubeAPIBurst
+  double qps = 50;       // kubeAPIQPS; 0 or less: no limit
+  int burst = 100;       // kubeAPIBurst
   bool protobuf = true;  // contentType: bodies and answers, where the server has it; else JSON
   base::Nanos timeout = std::chrono::seconds(30);  // of one attempt, from sending to the last byte
-  int max_retries = 10;  // of 429 and 5xx with Retry-After; heartbeats say 0
+  int max_retries = 10;            // of 429 and 5xx with Retry-After; heartbeats say 0
   size_t max_answer = 256u << 20;  // bytes of a list or object, decompressed
   size_t max_event = 16u << 20;    // bytes of one watch event
 };

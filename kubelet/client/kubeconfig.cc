@@ -27,8 +27,8 @@ class Reader {
 
  private:
   absl::Status Error(std::string_view what) const {
-    return absl::InvalidArgumentError(
-        source_.empty() ? StrCat("kubeconfig: ", what) : StrCat(source_, ": ", what));
+    return absl::InvalidArgumentError(source_.empty() ? StrCat("kubeconfig: ", what)
+                                                      : StrCat(source_, ": ", what));
   }
   // Relative paths are relative to the file.
   std::string Absolute(const std::string& path) const {
@@ -46,8 +46,8 @@ class Reader {
 // Of entries with the same name the first counts, as upstream.
 template <typename List>
 auto* Named(const List& list, const std::string& name) {
-  const auto found =
-      std::find_if(list.begin(), list.end(), [&](const auto& entry) { return entry.name() == name; });
+  const auto found = std::find_if(list.begin(), list.end(),
+                                  [&](const auto& entry) { return entry.name() == name; });
   return found == list.end() ? nullptr : &*found;
 }
 
@@ -55,12 +55,13 @@ absl::StatusOr<KubeConfig> Reader::Read() {
   const std::string& current = config_.currentcontext();
   if (current.empty()) return Error("current-context is not set: name the context to use");
   const auto* context = Named(config_.contexts(), current);
-  if (context == nullptr) return Error(StrCat("current-context \"", current, "\": no such context"));
+  if (context == nullptr)
+    return Error(StrCat("current-context \"", current, "\": no such context"));
   const std::string& cluster_name = context->context().cluster();
   const auto* cluster = Named(config_.clusters(), cluster_name);
   if (cluster == nullptr) {
-    return Error(StrCat("contexts[", current, "].context.cluster \"", cluster_name,
-                        "\": no such cluster"));
+    return Error(
+        StrCat("contexts[", current, "].context.cluster \"", cluster_name, "\": no such cluster"));
   }
   KubeConfig result;
   result.ns = context->context().namespace_();
@@ -95,7 +96,8 @@ absl::Status Reader::ReadCluster(const std::string& name, const wire::Cluster& f
   }
   to->insecure_skip_tls_verify = from.insecureskiptlsverify();
   if (to->insecure_skip_tls_verify && !to->ca.empty()) {
-    return Error(StrCat(where, "insecure-skip-tls-verify: not together with certificate-authority"));
+    return Error(
+        StrCat(where, "insecure-skip-tls-verify: not together with certificate-authority"));
   }
   to->disable_compression = from.disablecompression();
   if (const auto* extension = Named(from.extensions(), std::string(kExecExtension))) {
@@ -110,7 +112,8 @@ absl::Status Reader::ReadUser(const std::string& name, const wire::User& from, K
   to->certificate = {from.clientcertificatedata(), Absolute(from.clientcertificate())};
   to->key = {from.clientkeydata(), Absolute(from.clientkey())};
   if (to->certificate.empty() != to->key.empty()) {
-    return Error(StrCat(where, ": client-certificate and client-key: one is set without the other"));
+    return Error(
+        StrCat(where, ": client-certificate and client-key: one is set without the other"));
   }
   to->token = from.token();
   to->token_file = Absolute(from.tokenfile());
@@ -135,8 +138,8 @@ absl::Status Reader::ReadExec(const std::string& where, const wire::ExecConfig& 
   const std::string& version = from.apiversion();
   if (version != "client.authentication.k8s.io/v1" &&
       version != "client.authentication.k8s.io/v1beta1") {
-    return Error(StrCat(where, ".apiVersion \"", version,
-                        "\": expected client.authentication.k8s.io/v1"));
+    return Error(
+        StrCat(where, ".apiVersion \"", version, "\": expected client.authentication.k8s.io/v1"));
   }
   if (from.command().empty()) return Error(StrCat(where, ".command is not set"));
   const std::string& mode = from.interactivemode();
@@ -156,8 +159,8 @@ absl::Status Reader::ReadExec(const std::string& where, const wire::ExecConfig& 
   ExecConfig exec;
   exec.api_version = version;
   // A bare name is looked up in PATH, all else is a path.
-  exec.command = from.command().find('/') == std::string::npos ? from.command()
-                                                               : Absolute(from.command());
+  exec.command =
+      from.command().find('/') == std::string::npos ? from.command() : Absolute(from.command());
   exec.args.assign(from.args().begin(), from.args().end());
   for (const auto& variable : from.env()) exec.env.emplace_back(variable.name(), variable.value());
   exec.install_hint = from.installhint();
@@ -176,8 +179,8 @@ absl::StatusOr<KubeConfig> ParseKubeConfig(std::string_view text, const std::str
   auto result = Reader(config, dir, options.source).Read();
   if (!result.ok()) return result;
   for (const auto& warning : unknown) {
-    result->warnings.push_back(StrCat("line ", warning.line, ": ", warning.path, ": ",
-                                      warning.message));
+    result->warnings.push_back(
+        StrCat("line ", warning.line, ": ", warning.path, ": ", warning.message));
   }
   return result;
 }

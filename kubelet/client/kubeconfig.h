@@ -23,8 +23,8 @@ struct PemSource {
 };
 
 struct ClusterConfig {
-  std::string server;  // https://host:port, without a slash at its end; may have a path
-  PemSource ca;        // empty: the system's
+  std::string server;           // https://host:port, without a slash at its end; may have a path
+  PemSource ca;                 // empty: the system's
   std::string tls_server_name;  // empty: the server's host
   std::string proxy_url;        // empty: HTTPS_PROXY, HTTP_PROXY, NO_PROXY
   bool insecure_skip_tls_verify = false;
@@ -57,9 +57,9 @@ struct KubeConfig {
   std::vector<std::string> warnings;  // for the log: what is ignored, and why
 };
 
-// `dir` is what relative paths in it mean. InvalidArgument names file, place and what to do; also for
-// auth-provider, an unknown current-context, and certificates without keys. Impersonation is ignored
-// with a warning: the node authorizer knows nodes by their own names only.
+// `dir` is what relative paths in it mean. InvalidArgument names file, place and what to do; also
+// for auth-provider, an unknown current-context, and certificates without keys. Impersonation is
+// ignored with a warning: the node authorizer knows nodes by their own names only.
 absl::StatusOr<KubeConfig> ParseKubeConfig(std::string_view text, const std::string& dir,
                                            const proto::DecodeOptions& options);
 // From a file of at most 1 MiB. NotFound when there is none.
@@ -67,6 +67,7 @@ absl::StatusOr<KubeConfig> LoadKubeConfig(const std::string& path);
 
 // The kubeconfig that bootstrap leaves for later starts: this cluster, and a user whose certificate
 // and key are both in `pem_path`. YAML.
-absl::StatusOr<std::string> WriteKubeConfig(const ClusterConfig& cluster, const std::string& pem_path);
+absl::StatusOr<std::string> WriteKubeConfig(const ClusterConfig& cluster,
+                                            const std::string& pem_path);
 
 }  // namespace keelson::kubelet::client

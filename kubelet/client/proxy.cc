@@ -61,7 +61,8 @@ bool InNetwork(const Ip& ip, const Ip& network, int bits) {
   for (int i = 0; i < 16; ++i) {
     const int left = std::clamp(bits - i * 8, 0, 8);
     const auto mask = static_cast<uint8_t>(0xff << (8 - left));
-    if ((ip[static_cast<size_t>(i)] & mask) != (network[static_cast<size_t>(i)] & mask)) return false;
+    if ((ip[static_cast<size_t>(i)] & mask) != (network[static_cast<size_t>(i)] & mask))
+      return false;
   }
   return true;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A local copy of some objects, kept true by list and watch.
 //
-// Rules of resourceVersions (they are opaque; we pass on what servers gave us, and compare nothing):
-//  1. The first list asks for "0": any server's cache will do. With `consistent` it asks for "", which
-//     is what etcd holds at that moment.
+// Rules of resourceVersions (opaque: we pass on what servers gave us, and compare nothing):
+//  1. The first list asks for "0": any server's cache will do. With `consistent` it asks for "",
+//     which is what etcd holds at that moment.
 //  2. The watch starts at the list's version, with bookmarks and a random length of 5-10 minutes.
 //  3. Every event and every bookmark moves our version on, once it is applied.
 //  4. A watch that ends, breaks or is turned away (no connection, 429, 5xx) is resumed at our
@@ -11,13 +11,14 @@
 //  5. 410 Gone, as an answer or an ERROR event, or any other refusal: list anew, at "not older than
 //     our version", so that a lagging server cannot take us back in time.
 //  6. A list that is refused as too old (410) or too new (the server's history ends before our
-//     version: etcd was restored) is repeated at "", and the answer taken as the truth, whatever its version.
+//     version: etcd was restored) is repeated at "", and the answer taken as the truth, whatever
+//     its version.
 //  7. A list at "" comes in pages of 500, from one moment; when the next page has expired, all is
 //     asked for at once.
 //  8. What a new list lacks was deleted meanwhile, and is reported so.
-// Failures back off 800 ms, doubling to 30 s, each with up to as much again by chance, or as long as
-// the server's Retry-After if that is longer. Two minutes without a failure begin again at 800 ms. The
-// first 410 in two minutes does not wait: its cure is at hand.
+// Failures back off 800 ms, doubling to 30 s, each with up to as much again by chance, or as long
+// as the server's Retry-After if that is longer. Two minutes without a failure begin again at 800
+// ms. The first 410 in two minutes does not wait: its cure is at hand.
 //
 // Loop only. Objects are shared and never change after they were given out; a new version is a new
 // object. Callbacks run inside the reflector's task, after the store has changed; they may read the
@@ -51,21 +52,23 @@ ObjectKey KeyOf(const Message& object);
 using ObjectPtr = std::shared_ptr<const Message>;
 
 struct ReflectorOptions {
-  std::string ns;               // empty: all
-  std::string name;             // one object: field selector metadata.name=, as the node authorizer wants
-  std::string field_selector;   // beside `name`
+  std::string ns;    // empty: all
+  std::string name;  // one object: field selector metadata.name=, as the node authorizer wants
+  std::string field_selector;  // beside `name`
   std::string label_selector;
-  bool consistent = false;      // rule 1
+  bool consistent = false;           // rule 1
   bool keep_managed_fields = false;  // else they are dropped, being most of many objects
   base::Nanos min_watch = std::chrono::minutes(5);  // watches last this long to twice this
-  uint64_t seed = 0;            // of jitter; 0: random
+  uint64_t seed = 0;                                // of jitter; 0: random
 };
 
 struct ReflectorEvents {
-  // An object appeared (no `before`), changed, or went (no `after`). A replaced object (other uid) is
-  // first reported as gone. Not called when a list brings what we have (same resourceVersion).
-  std::function<void(const ObjectKey& key, const ObjectPtr& before, const ObjectPtr& after)> changed;
-  // The store holds a complete list, after its changes were reported: first time and each later one.
+  // An object appeared (no `before`), changed, or went (no `after`). A replaced object (other uid)
+  // is first reported as gone. Not called when a list brings what we have (same resourceVersion).
+  std::function<void(const ObjectKey& key, const ObjectPtr& before, const ObjectPtr& after)>
+      changed;
+  // The store holds a complete list, after its changes were reported: first time and each later
+  // one.
   std::function<void()> listed;
 };
 
@@ -73,8 +76,8 @@ struct ReflectorEvents {
 class ReflectorCore {
  public:
   // `api` and `loop` outlive it.
-  ReflectorCore(base::Loop& loop, ApiServer& api, const Resource& resource, ReflectorOptions options,
-                ReflectorEvents events);
+  ReflectorCore(base::Loop& loop, ApiServer& api, const Resource& resource,
+                ReflectorOptions options, ReflectorEvents events);
   ~ReflectorCore();
 
   // Lists and watches until cancelled. REQUIRES: called once; the reflector outlives the task.

@@ -109,8 +109,7 @@ std::string Resource::ApiVersion() const {
   return group.empty() ? std::string(version) : base::StrCat(group, "/", version);
 }
 
-std::string Resource::Path(std::string_view ns, std::string_view name,
-                           std::string_view sub) const {
+std::string Resource::Path(std::string_view ns, std::string_view name, std::string_view sub) const {
   std::string path = group.empty() ? "/api" : "/apis";
   const auto append = [&](std::string_view part) {
     if (!part.empty()) path += "/" + Escape(part);

@@ -50,7 +50,8 @@ const Resource& ResourceOf() {
 const Resource* FindResource(std::string_view group, std::string_view version,
                              std::string_view plural);
 
-// `text` with everything but RFC 3986's unreserved characters as %XX: a path segment, a query value.
+// `text` with everything but RFC 3986's unreserved characters as %XX: a path segment, a query
+// value.
 std::string Escape(std::string_view text);
 
 // The metadata every object has. REQUIRES: `object` is of a resource in the table.

@@ -36,8 +36,8 @@ absl::StatusOr<std::shared_ptr<CurlTransport>> CurlTransport::Open(base::Loop& l
                                                                    TransportOptions options) {
   std::shared_ptr<CurlTransport> self(new CurlTransport(std::move(config), std::move(options)));
   if (self->server_.port == 0) {
-    return absl::InvalidArgumentError(
-        StrCat("kubeconfig: server \"", self->config_.cluster.server, "\": expected https://host:port"));
+    return absl::InvalidArgumentError(StrCat("kubeconfig: server \"", self->config_.cluster.server,
+                                             "\": expected https://host:port"));
   }
   auto credentials = CredentialSource::Create(loop, self->config_);
   RETURN_IF_ERROR(base::Annotate(credentials.status(), "kubeconfig"));
@@ -89,8 +89,8 @@ void CurlTransport::Dress(Exchange* exchange, const std::string& path,
   CURL* easy = exchange->easy();
   const std::string& tls_name = config_.cluster.tls_server_name;
   const std::string& host = tls_name.empty() ? server_.host : tls_name;
-  const std::string url = StrCat(server_.scheme, "://", Bracketed(host), ":", server_.port,
-                                 server_.path, path);
+  const std::string url =
+      StrCat(server_.scheme, "://", Bracketed(host), ":", server_.port, server_.path, path);
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
   if (!tls_name.empty()) {
     // curl checks the URL's name, so the URL has the name that the certificate has, and is sent

@@ -20,9 +20,9 @@ struct HttpCall {
   std::string accept;
   std::string content_type;  // empty: no body
   std::string body;
-  bool compressed = false;    // the answer may be
+  bool compressed = false;  // the answer may be
   bool streaming = false;
-  base::Nanos timeout{0};     // 0: none
+  base::Nanos timeout{0};  // 0: none
   size_t max_body = 1 << 20;
 };
 

@@ -82,8 +82,8 @@ absl::StatusOr<WatchEvent> DecodeWatchEvent(Encoding encoding, std::string_view 
       return absl::InvalidArgumentError(StrCat(what, ": an event is not protobuf"));
     }
   } else {
-    RETURN_IF_ERROR(base::Annotate(
-        proto::DecodeJson(frame, &wire, {.max_bytes = frame.size()}), what));
+    RETURN_IF_ERROR(
+        base::Annotate(proto::DecodeJson(frame, &wire, {.max_bytes = frame.size()}), what));
   }
   const std::string& bytes = wire.object().raw();
   if (wire.type() == "ERROR") return ErrorEvent(bytes, what);

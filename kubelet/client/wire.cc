@@ -36,9 +36,12 @@ class Query {
 
 std::string_view PatchContentType(PatchType type) {
   switch (type) {
-    case PatchType::kStrategicMerge: return "application/strategic-merge-patch+json";
-    case PatchType::kMerge: return "application/merge-patch+json";
-    case PatchType::kJson: return "application/json-patch+json";
+    case PatchType::kStrategicMerge:
+      return "application/strategic-merge-patch+json";
+    case PatchType::kMerge:
+      return "application/merge-patch+json";
+    case PatchType::kJson:
+      return "application/json-patch+json";
   }
   return "";
 }
@@ -55,12 +58,18 @@ proto::DecodeOptions Options(std::string_view body) {
 
 std::string_view HttpMethod(Verb verb) {
   switch (verb) {
-    case Verb::kGet: return "GET";
-    case Verb::kList: return "GET";
-    case Verb::kCreate: return "POST";
-    case Verb::kUpdate: return "PUT";
-    case Verb::kPatch: return "PATCH";
-    case Verb::kDelete: return "DELETE";
+    case Verb::kGet:
+      return "GET";
+    case Verb::kList:
+      return "GET";
+    case Verb::kCreate:
+      return "POST";
+    case Verb::kUpdate:
+      return "PUT";
+    case Verb::kPatch:
+      return "PATCH";
+    case Verb::kDelete:
+      return "DELETE";
   }
   return "";
 }
@@ -77,8 +86,7 @@ std::string UrlOf(const ApiRequest& request) {
   return query.Take();
 }
 
-std::string WatchUrl(const Resource& resource, const std::string& ns,
-                     const WatchOptions& options) {
+std::string WatchUrl(const Resource& resource, const std::string& ns, const WatchOptions& options) {
   Query query(resource.Path(ns, ""));
   query.Add("allowWatchBookmarks", options.bookmarks ? "true" : "");
   query.Add("fieldSelector", options.field_selector);
@@ -96,11 +104,11 @@ std::string AcceptHeader(bool protobuf) {
 
 absl::StatusOr<WireBody> EncodeBody(const ApiRequest& request, bool protobuf) {
   if (request.verb == Verb::kPatch) {
-    return WireBody{std::string(PatchContentType(request.patch_type)), proto::ToJson(request.patch)};
+    return WireBody{std::string(PatchContentType(request.patch_type)),
+                    proto::ToJson(request.patch)};
   }
   if (request.body == nullptr) return WireBody{};
-  const Resource& resource =
-      request.body_type == nullptr ? *request.resource : *request.body_type;
+  const Resource& resource = request.body_type == nullptr ? *request.resource : *request.body_type;
   proto::TypeMeta type{resource.ApiVersion(), std::string(resource.kind)};
   if (request.verb == Verb::kDelete) type = {"v1", "DeleteOptions"};
   if (protobuf) {
@@ -122,8 +130,8 @@ absl::Status DecodeAnswer(std::string_view content_type, std::string_view body, 
     return proto::DecodeKubeProtobuf(body, nullptr, answer, body.size());
   }
   if (!content_type.starts_with(kJson)) {
-    return absl::InternalError(StrCat("the answer is ", content_type, ", expected ", kProtobuf,
-                                      " or ", kJson));
+    return absl::InternalError(
+        StrCat("the answer is ", content_type, ", expected ", kProtobuf, " or ", kJson));
   }
   return proto::DecodeJson(body, answer, Options(body));
 }

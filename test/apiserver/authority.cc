@@ -40,8 +40,8 @@ std::string Pem(X509* cert) {
 }
 std::string Pem(EVP_PKEY* key) {
   const Owned<BIO> bio(BIO_new(BIO_s_mem()));
-  KEELSON_CHECK(PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr,
-                                              nullptr) == 1);
+  KEELSON_CHECK(
+      PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) == 1);
   return Text(bio.get());
 }
 
@@ -57,8 +57,7 @@ void AddName(X509_NAME* name, const char* field, const std::string& value) {
 void AddExtension(X509* cert, X509* issuer, int nid, const std::string& value) {
   X509V3_CTX context;
   X509V3_set_ctx(&context, issuer, cert, nullptr, nullptr, 0);
-  const Owned<X509_EXTENSION> extension(
-      X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str()));
+  const Owned<X509_EXTENSION> extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str()));
   KEELSON_CHECK(extension != nullptr);
   X509_add_ext(cert, extension.get(), -1);
 }
@@ -108,7 +107,8 @@ KeyPair Authority::Issue(const Subject& subject, base::Nanos lifetime) {
   X509_set_issuer_name(cert.get(), X509_get_subject_name(state_->cert.get()));
   X509_set_pubkey(cert.get(), key.get());
   std::string names;
-  for (const auto& dns : subject.dns) base::StrAppend(&names, names.empty() ? "" : ",", "DNS:", dns);
+  for (const auto& dns : subject.dns)
+    base::StrAppend(&names, names.empty() ? "" : ",", "DNS:", dns);
   for (const auto& ip : subject.ips) base::StrAppend(&names, names.empty() ? "" : ",", "IP:", ip);
   if (!names.empty()) {
     AddExtension(cert.get(), state_->cert.get(), NID_subject_alt_name, names);

@@ -27,7 +27,8 @@ class Authority {
   const std::string& ca_pem() const { return ca_pem_; }
   // A new key (ECDSA P-256) and its certificate, good from now for `lifetime`.
   KeyPair Issue(const Subject& subject, base::Nanos lifetime = std::chrono::hours(24));
-  // The certificate a PKCS #10 request (PEM) asks for; empty when it is none or its signature is wrong.
+  // The certificate a PKCS #10 request (PEM) asks for; empty when it is none or its signature is
+  // wrong.
   std::string Sign(const std::string& request_pem, base::Nanos lifetime = std::chrono::hours(24));
 
  private:

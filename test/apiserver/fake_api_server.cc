@@ -88,7 +88,8 @@ void FakeApiServer::SetReachable(bool reachable) {
 }
 
 void FakeApiServer::EndWatches(bool broken) {
-  FailWatches(broken ? absl::UnavailableError("watch: connection reset by peer") : absl::OkStatus());
+  FailWatches(broken ? absl::UnavailableError("watch: connection reset by peer")
+                     : absl::OkStatus());
 }
 
 void FakeApiServer::FailWatches(absl::Status error) {

@@ -36,7 +36,8 @@ class FakeApiServer : public kubelet::client::ApiServer {
 
   ObjectStore& store() { return store_; }
 
-  // Asked at each request; `what` as ApiRequest::Describe, "WATCH /api/v1/pods (selector)" or "GET /path".
+  // Asked at each request; `what` as ApiRequest::Describe, "WATCH /api/v1/pods (selector)" or "GET
+  // /path".
   std::function<Fault(const std::string& what)> fault;
   // While false nothing answers, and going away breaks every watch.
   void SetReachable(bool reachable);

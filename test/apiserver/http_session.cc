@@ -88,8 +88,10 @@ struct HttpSession::Callbacks {
     const size_t count = std::min(size, answer->pending.size());
     std::copy_n(answer->pending.data(), count, buffer);
     answer->pending.erase(0, count);
-    if (answer->pending.empty() && answer->finished) *flags |= NGHTTP2_DATA_FLAG_EOF;
-    else if (count == 0) return NGHTTP2_ERR_DEFERRED;
+    if (answer->pending.empty() && answer->finished)
+      *flags |= NGHTTP2_DATA_FLAG_EOF;
+    else if (count == 0)
+      return NGHTTP2_ERR_DEFERRED;
     return static_cast<ssize_t>(count);
   }
 };
@@ -105,7 +107,8 @@ bool HttpSession::StartHttp2() {
   const int made = nghttp2_session_server_new(&http2_, callbacks, this);
   nghttp2_session_callbacks_del(callbacks);
   const nghttp2_settings_entry streams{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 250};
-  if (made != 0 || nghttp2_submit_settings(http2_, NGHTTP2_FLAG_NONE, &streams, 1) != 0) return false;
+  if (made != 0 || nghttp2_submit_settings(http2_, NGHTTP2_FLAG_NONE, &streams, 1) != 0)
+    return false;
   Pump();
   return true;
 }

@@ -39,9 +39,9 @@ absl::Status NotFound(const Resource& resource, const std::string& name) {
   return ApiFailure(404, "NotFound", StrCat(resource.plural, " \"", name, "\" not found"));
 }
 absl::Status Conflict(const Resource& resource, const std::string& name, std::string_view why) {
-  return ApiFailure(409, "Conflict",
-                    StrCat("Operation cannot be fulfilled on ", resource.plural, " \"", name, "\": ",
-                           why));
+  return ApiFailure(
+      409, "Conflict",
+      StrCat("Operation cannot be fulfilled on ", resource.plural, " \"", name, "\": ", why));
 }
 absl::Status TooOld() {
   return ApiFailure(410, "Expired", "The resourceVersion for the provided watch is too old.");
@@ -118,8 +118,8 @@ std::vector<Selector::Term> Selector::Parse(const std::string& text, bool labels
     const size_t equals = part.find('=');
     if (equals == std::string::npos) {
       const bool absent = part.starts_with('!');
-      terms.push_back({absent ? part.substr(1) : part, "", absent ? Term::kAbsent : Term::kExists,
-                       labels});
+      terms.push_back(
+          {absent ? part.substr(1) : part, "", absent ? Term::kAbsent : Term::kExists, labels});
       continue;
     }
     const bool differs = equals > 0 && part[equals - 1] == '!';
@@ -136,8 +136,9 @@ bool Selector::Matches(const Message& object) const {
     const auto& labels = MetaOf(object).labels();
     const auto label = labels.find(term.key);
     const bool has = label != labels.end();
-    const std::string value =
-        !term.is_label ? TextAt(object, term.key) : has ? label->second : std::string();
+    const std::string value = !term.is_label ? TextAt(object, term.key)
+                              : has          ? label->second
+                                             : std::string();
     switch (term.op) {
       case Term::kEquals:
         if (value != term.value || (term.is_label && !has)) return false;
@@ -279,12 +280,18 @@ absl::Status ObjectStore::Do(const ApiRequest& request, Message* answer) {
     answer = dropped.get();
   }
   switch (request.verb) {
-    case Verb::kGet: return Get(request, answer);
-    case Verb::kList: return List(request, answer);
-    case Verb::kCreate: return Create(request, answer);
-    case Verb::kUpdate: return Update(request, answer);
-    case Verb::kPatch: return Patch(request, answer);
-    case Verb::kDelete: return Delete(request, answer);
+    case Verb::kGet:
+      return Get(request, answer);
+    case Verb::kList:
+      return List(request, answer);
+    case Verb::kCreate:
+      return Create(request, answer);
+    case Verb::kUpdate:
+      return Update(request, answer);
+    case Verb::kPatch:
+      return Patch(request, answer);
+    case Verb::kDelete:
+      return Delete(request, answer);
   }
   return ApiFailure(405, "MethodNotAllowed", "");
 }
@@ -310,8 +317,13 @@ absl::Status ObjectStore::List(const ApiRequest& request, Message* answer) {
     const auto& objects = cached ? frozen_objects_ : objects_;
     page.version = cached ? frozen_version_ : version_;
     if (Number(options.resource_version) > page.version) {
-      client::ApiError error{504, "Timeout", "Too large resource version", "", "",
-                             {"ResourceVersionTooLarge"}, std::chrono::seconds(1)};
+      client::ApiError error{504,
+                             "Timeout",
+                             "Too large resource version",
+                             "",
+                             "",
+                             {"ResourceVersionTooLarge"},
+                             std::chrono::seconds(1)};
       return client::ToStatus(error, "server");
     }
     if (options.resource_version_match == "Exact" &&
@@ -355,7 +367,8 @@ absl::Status ObjectStore::Create(const ApiRequest& request, Message* answer) {
   }
   if (meta->name().empty()) return ApiFailure(422, "Invalid", "metadata.name: Required value");
   if (!meta->resourceversion().empty()) {
-    return ApiFailure(400, "BadRequest", "resourceVersion should not be set on objects to be created");
+    return ApiFailure(400, "BadRequest",
+                      "resourceVersion should not be set on objects to be created");
   }
   const Key key{request.resource, meta->namespace_(), meta->name()};
   if (objects_.contains(key)) {

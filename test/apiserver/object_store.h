@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a kube-apiserver with etcd does with objects, as far as a node can tell: versions, patches,
-// preconditions, deletion with grace and finalizers, selectors, watches that resume, history that is
-// forgotten. In memory, no I/O; the clock is the caller's.
+// preconditions, deletion with grace and finalizers, selectors, watches that resume, history that
+// is forgotten. In memory, no I/O; the clock is the caller's.
 //
 // Behind both FakeApiServer (simulations, unit tests) and StubServer (HTTP/2, for the real agent).
 #pragma once
@@ -48,11 +48,12 @@ class Selector {
 
 class ObjectStore {
  public:
-  // `clock` gives creation, deletion and token times; skew() is added, as on a server whose clock is off.
+  // `clock` gives creation, deletion and token times; skew() is added, as on a server whose clock
+  // is off.
   explicit ObjectStore(base::Clock& clock) : clock_(clock) {}
 
-  // The request of a client. Errors are ApiErrors. TokenRequests, TokenReviews and SubjectAccessReviews are
-  // answered by the hooks below and not stored.
+  // The request of a client. Errors are ApiErrors. TokenRequests, TokenReviews and
+  // SubjectAccessReviews are answered by the hooks below and not stored.
   absl::Status Do(const ApiRequest& request, Message* answer);
 
   // --- For tests, in the verbs of a person with kubectl ---
@@ -78,7 +79,8 @@ class ObjectStore {
   // --- Faults ---
   // Forgets history up to now: older watches and lists are Gone.
   void Compact();
-  // Lists at "0" and "not older than" what it had then see the present state; with false, changes again.
+  // Lists at "0" and "not older than" what it had then see the present state; with false, changes
+  // again.
   void FreezeCache(bool frozen);
   // A restore from backup: state stays, versions go back by `by`, history is lost.
   void TurnBack(uint64_t by);

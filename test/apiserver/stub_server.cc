@@ -75,7 +75,8 @@ void ReadQuery(std::string_view text, Route* route) {
     if (name == "continue") list.continue_token = value;
     if (name == "watch") route->is_watch = value == "true" || value == "1";
     if (name == "allowWatchBookmarks") route->watch.bookmarks = value == "true";
-    if (name == "timeoutSeconds") route->watch.timeout = std::chrono::seconds(std::atoll(value.c_str()));
+    if (name == "timeoutSeconds")
+      route->watch.timeout = std::chrono::seconds(std::atoll(value.c_str()));
   }
   route->watch.field_selector = route->request.list.field_selector;
   route->watch.label_selector = route->request.list.label_selector;
@@ -106,11 +107,10 @@ absl::Status ReadBody(const HttpQuestion& question, ApiRequest* request) {
   const auto type = question.headers.find("content-type");
   const std::string content_type = type == question.headers.end() ? "" : type->second;
   if (request->verb == Verb::kPatch) {
-    request->patch_type = content_type.starts_with("application/merge-patch")
-                              ? client::PatchType::kMerge
-                          : content_type.starts_with("application/json-patch")
-                              ? client::PatchType::kJson
-                              : client::PatchType::kStrategicMerge;
+    request->patch_type =
+        content_type.starts_with("application/merge-patch")  ? client::PatchType::kMerge
+        : content_type.starts_with("application/json-patch") ? client::PatchType::kJson
+                                                             : client::PatchType::kStrategicMerge;
     auto patch = proto::ParseJsonTree(question.body, {});
     RETURN_IF_ERROR(patch.status());
     request->patch = *std::move(patch);
@@ -184,10 +184,14 @@ std::string FrameOf(std::string_view type, const std::string& object, bool proto
 
 std::string_view TypeName(WatchEvent::Type type) {
   switch (type) {
-    case WatchEvent::Type::kAdded: return "ADDED";
-    case WatchEvent::Type::kModified: return "MODIFIED";
-    case WatchEvent::Type::kDeleted: return "DELETED";
-    case WatchEvent::Type::kBookmark: return "BOOKMARK";
+    case WatchEvent::Type::kAdded:
+      return "ADDED";
+    case WatchEvent::Type::kModified:
+      return "MODIFIED";
+    case WatchEvent::Type::kDeleted:
+      return "DELETED";
+    case WatchEvent::Type::kBookmark:
+      return "BOOKMARK";
   }
   return "";
 }
@@ -196,9 +200,9 @@ int SelectProtocol(SSL*, const unsigned char** out, unsigned char* size, const u
                    unsigned in_size, void* arg) {
   const std::string_view wanted = *static_cast<const bool*>(arg) ? "\x08http/1.1" : "\x02h2";
   unsigned char* chosen = nullptr;
-  const int found = SSL_select_next_proto(
-      &chosen, size, reinterpret_cast<const unsigned char*>(wanted.data()),
-      static_cast<unsigned>(wanted.size()), in, in_size);
+  const int found =
+      SSL_select_next_proto(&chosen, size, reinterpret_cast<const unsigned char*>(wanted.data()),
+                            static_cast<unsigned>(wanted.size()), in, in_size);
   *out = chosen;
   return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
@@ -246,7 +250,8 @@ absl::Status StubServer::State::SetUpTls() {
   EVP_PKEY* key = PEM_read_bio_PrivateKey(bio, nullptr, nullptr, nullptr);
   BIO_free(bio);
   const bool usable = cert != nullptr && key != nullptr &&
-                      SSL_CTX_use_certificate(tls, cert) == 1 && SSL_CTX_use_PrivateKey(tls, key) == 1;
+                      SSL_CTX_use_certificate(tls, cert) == 1 &&
+                      SSL_CTX_use_PrivateKey(tls, key) == 1;
   X509_free(cert);
   EVP_PKEY_free(key);
   if (!usable) return absl::InvalidArgumentError("stub: serving certificate");
@@ -344,7 +349,8 @@ Task<void> StubServer::State::Answer(AnswerPtr answer) {
   if (!user) co_return Fail(answer, ApiFailure(401, "Unauthorized", "Unauthorized"), protobuf);
   Route route;
   const size_t mark = std::min(question.path.find('?'), question.path.size());
-  ReadQuery(std::string_view(question.path).substr(std::min(mark + 1, question.path.size())), &route);
+  ReadQuery(std::string_view(question.path).substr(std::min(mark + 1, question.path.size())),
+            &route);
   if (!ReadPath(std::string_view(question.path).substr(0, mark), &route.request)) {
     auto raw = co_await fake.GetRaw(question.path);
     if (!raw.ok()) co_return Fail(answer, raw.status(), protobuf);
@@ -368,7 +374,8 @@ Task<void> StubServer::State::Answer(AnswerPtr answer) {
     co_return;
   }
   if (auto status = ReadBody(question, &request); !status.ok()) {
-    co_return Fail(answer, ApiFailure(400, "BadRequest", std::string(base::Message(status))), protobuf);
+    co_return Fail(answer, ApiFailure(400, "BadRequest", std::string(base::Message(status))),
+                   protobuf);
   }
   const proto::TypeMeta type = TypeOf(request);
   const int success = request.verb == Verb::kCreate ? 201 : 200;
@@ -393,8 +400,8 @@ Task<void> StubServer::State::ServeWatch(AnswerPtr answer, Route route, bool pro
   };
   const Unhook unhook{answer};
   if (answer->gone()) co_return;
-  answer->Head(200, {{"content-type",
-                      protobuf ? StrCat(kProtobuf, ";stream=watch") : "application/json"}});
+  answer->Head(
+      200, {{"content-type", protobuf ? StrCat(kProtobuf, ";stream=watch") : "application/json"}});
   for (;;) {
     auto event = co_await stream->Next();
     if (answer->gone()) break;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // FakeApiServer over HTTP/2 and TLS on loopback, for clients that speak to sockets: paths, queries,
-// Kubernetes protobuf and JSON, client certificates and bearer tokens, watches as streams. Faults of the
-// fake show as the wire shows them: an answer's code, a connection that breaks.
+// Kubernetes protobuf and JSON, client certificates and bearer tokens, watches as streams. Faults
+// of the fake show as the wire shows them: an answer's code, a connection that breaks.
 //
 // Loop only: on a test's own loop, or on one that a thread of the test runs.
 #pragma once
@@ -19,12 +19,12 @@
 namespace keelson::apiserver {
 
 struct StubOptions {
-  KeyPair serving;          // for 127.0.0.1 and what else clients call it
-  std::string client_ca;    // PEM; client certificates of others fail the handshake
+  KeyPair serving;        // for 127.0.0.1 and what else clients call it
+  std::string client_ca;  // PEM; client certificates of others fail the handshake
   std::map<std::string, std::string> tokens;  // bearer token -> user
-  bool anonymous = true;    // else 401 without a certificate or token
-  bool json_only = false;   // 415 to protobuf bodies, answers in JSON
-  bool http1 = false;       // offers HTTP/1.1 only
+  bool anonymous = true;                      // else 401 without a certificate or token
+  bool json_only = false;                     // 415 to protobuf bodies, answers in JSON
+  bool http1 = false;                         // offers HTTP/1.1 only
 };
 
 class StubServer {
@@ -41,12 +41,14 @@ class StubServer {
   // Now open, and ever accepted.
   size_t connections() const;
   int accepted() const;
-  // Users of the requests so far, in order; "" for nobody. And the last request's headers, lower case.
+  // Users of the requests so far, in order; "" for nobody. And the last request's headers, lower
+  // case.
   const std::vector<std::string>& users() const;
   const std::map<std::string, std::string>& last_headers() const;
   // Breaks every connection.
   void DropConnections();
-  // Reads nothing more from connections now open and sends nothing: packets go nowhere. New ones work.
+  // Reads nothing more from connections now open and sends nothing: packets go nowhere. New ones
+  // work.
   void Freeze();
   // Changes who is let in.
   StubOptions& options();

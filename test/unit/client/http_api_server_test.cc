@@ -21,11 +21,11 @@ namespace {
 
 using apiserver::Fault;
 using base::StrCat;
+using k8s::v1::ConfigMap;
+using k8s::v1::ConfigMapList;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
-using k8s::v1::ConfigMap;
-using k8s::v1::ConfigMapList;
 
 class HttpApiServerTest : public ::testing::Test {
  protected:
@@ -161,8 +161,8 @@ TEST_F(HttpApiServerTest, TokensAreRequestedBelowServiceAccounts) {
   store_.Put(account);
   k8s::authentication::v1::TokenRequest request;
   request.mutable_spec()->set_expirationseconds(600);
-  const auto token = Await(api_->CreateSubresource<k8s::v1::ServiceAccount>("default", "robot",
-                                                                            "token", request));
+  const auto token =
+      Await(api_->CreateSubresource<k8s::v1::ServiceAccount>("default", "robot", "token", request));
   ASSERT_TRUE(token.ok()) << token.status();
   EXPECT_EQ(token->status().token(), "token-default-robot-1");
 }
@@ -279,10 +279,11 @@ TEST_F(HttpApiServerTest, APluginIsAskedOnceAndAgainWhenRefused) {
   const std::string program = dir / "plugin";
   const std::string calls = dir / "calls";
   // Says token-1, token-2 ... and leaves what it was told.
-  const std::string script = StrCat(
-      "#!/bin/sh\necho >>", calls, "\nn=$(wc -l <", calls, ")\nprintf %s \"$KUBERNETES_EXEC_INFO\" >",
-      dir / "info", "\necho '{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":"
-      "\"ExecCredential\",\"status\":{\"token\":\"token-'$n'\"}}'\n");
+  const std::string script =
+      StrCat("#!/bin/sh\necho >>", calls, "\nn=$(wc -l <", calls,
+             ")\nprintf %s \"$KUBERNETES_EXEC_INFO\" >", dir / "info",
+             "\necho '{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":"
+             "\"ExecCredential\",\"status\":{\"token\":\"token-'$n'\"}}'\n");
   ASSERT_TRUE(base::WriteFileAtomic(program, script, 0700).ok());
   ExecConfig exec;
   exec.api_version = "client.authentication.k8s.io/v1";

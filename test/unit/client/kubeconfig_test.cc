@@ -19,9 +19,10 @@ using ::testing::HasSubstr;
 
 // A file with this cluster and this user.
 std::string File(const std::string& cluster, const std::string& user) {
-  return StrCat("apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts:\n- name: c\n  context: "
-                "{cluster: k, user: u, namespace: ns1}\nclusters:\n- name: k\n  cluster: ",
-                cluster, "\nusers:\n- name: u\n  user: ", user, "\n");
+  return StrCat(
+      "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts:\n- name: c\n  context: "
+      "{cluster: k, user: u, namespace: ns1}\nclusters:\n- name: k\n  cluster: ",
+      cluster, "\nusers:\n- name: u\n  user: ", user, "\n");
 }
 absl::StatusOr<KubeConfig> Parse(const std::string& cluster, const std::string& user) {
   proto::DecodeOptions options;
@@ -50,9 +51,10 @@ TEST(KubeConfigTest, ReadsDataTokensAndPlugins) {
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->cluster.ca.data, "PEM");
   EXPECT_EQ(config->user.token, "t");
-  config = Parse("{server: 'https://a'}",
-                 "{exec: {apiVersion: client.authentication.k8s.io/v1, command: bin/get-token, args: "
-                 "[x], env: [{name: A, value: B}], interactiveMode: Never, provideClusterInfo: true}}");
+  config =
+      Parse("{server: 'https://a'}",
+            "{exec: {apiVersion: client.authentication.k8s.io/v1, command: bin/get-token, args: "
+            "[x], env: [{name: A, value: B}], interactiveMode: Never, provideClusterInfo: true}}");
   ASSERT_TRUE(config.ok()) << config.status();
   ASSERT_TRUE(config->user.exec.has_value());
   EXPECT_EQ(config->user.exec->command, "/etc/kubernetes/bin/get-token");
@@ -81,8 +83,8 @@ TEST(KubeConfigTest, WhatIsWrongIsSaidWithItsPlace) {
       {"{server: 'https://a'}", "{token: x, username: joe}", "only one of them"},
       {"{server: 'https://a'}", "{auth-provider: {name: gcp}}", "use exec"},
       {"{server: 'https://a'}", "{exec: {apiVersion: v1, command: x}}", "exec.apiVersion \"v1\""},
-      {"{server: 'https://a'}",
-       "{exec: {apiVersion: client.authentication.k8s.io/v1, command: x}}", "interactiveMode"},
+      {"{server: 'https://a'}", "{exec: {apiVersion: client.authentication.k8s.io/v1, command: x}}",
+       "interactiveMode"},
       {"{server: 'https://a'}",
        "{exec: {apiVersion: client.authentication.k8s.io/v1, command: x, interactiveMode: Always}}",
        "no terminal"},
@@ -195,11 +197,12 @@ TEST(FrameReaderTest, CutsWhereverBytesBreak) {
 TEST(WatchEventTest, AnErrorEventIsAnApiError) {
   const auto event = DecodeWatchEvent(
       Encoding::kJson,
-      R"({"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"old"}})",
+      R"({"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}})",
       ResourceOf<k8s::v1::Pod>(), "WATCH x");
   EXPECT_TRUE(IsGone(event.status())) << event.status();
   EXPECT_FALSE(DecodeWatchEvent(Encoding::kJson, "{\"type\":\"ODD\",\"object\":{}}",
-                                ResourceOf<k8s::v1::Pod>(), "WATCH x").ok());
+                                ResourceOf<k8s::v1::Pod>(), "WATCH x")
+                   .ok());
 }
 
 TEST(ResourceTest, PathsAreEscaped) {

@@ -15,10 +15,10 @@ namespace {
 
 using apiserver::Fault;
 using base::StrCat;
+using k8s::v1::Pod;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
-using k8s::v1::Pod;
 
 class ReflectorTest : public ::testing::Test {
  protected:
@@ -107,9 +107,8 @@ TEST_F(ReflectorTest, OneObjectIsAskedForByItsName) {
   options.name = "two";
   Start(options);
   EXPECT_EQ(Heard(), (Words{"+two", "listed"}));
-  EXPECT_EQ(server_.requests,
-            (Words{"LIST /api/v1/namespaces/default/pods (metadata.name=two)",
-                   "WATCH /api/v1/namespaces/default/pods (metadata.name=two)"}));
+  EXPECT_EQ(server_.requests, (Words{"LIST /api/v1/namespaces/default/pods (metadata.name=two)",
+                                     "WATCH /api/v1/namespaces/default/pods (metadata.name=two)"}));
 }
 
 TEST_F(ReflectorTest, AtRestThereIsOneWatchInSomeMinutesAndNoList) {
@@ -303,8 +302,10 @@ TEST_P(ReflectorScheduleTest, ComesToTheTruth) {
   for (int step = 0; step < 150; ++step) {
     const std::string name = StrCat("p", random() % 6);
     const bool there = store_.Find<Pod>("default", name) != nullptr;
-    if (there && chance(40)) ErasePod(name);
-    else PutPod(name, chance(80) ? "a" : "b");
+    if (there && chance(40))
+      ErasePod(name);
+    else
+      PutPod(name, chance(80) ? "a" : "b");
     if (chance(5)) store_.Compact();
     if (chance(5)) server_.EndWatches(chance(50));
     if (chance(3)) server_.SetReachable(false);
