@@ -7,13 +7,16 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "base/errno_status.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "base/strings.h"
 #include "csi/host_path.h"
 #include "csi/mounts.h"
+#include "csi/projection.h"
 #include "csi/sub_path.h"
 #include "proto/codec/quantity.h"
 
@@ -131,6 +134,7 @@ class NodeVolumes : public PodVolumes {
   Task<absl::StatusOr<std::map<std::string, MountedVolume>>> Mount(PodPtr pod) override {
     std::map<std::string, MountedVolume> mounted;
     const std::set<std::string> used = UsedVolumes(*pod);
+    Follow(pod);
     for (const auto& volume : pod->spec().volumes()) {
       if (!used.contains(volume.name())) continue;
       auto one = co_await MountOne(pod, volume);
@@ -156,6 +160,7 @@ class NodeVolumes : public PodVolumes {
   }
 
   Task<absl::Status> Unmount(std::string pod_uid) override {
+    if (followed_.erase(pod_uid)) options_.objects->Unregister(pod_uid);
     std::string dir = PodDir(pod_uid);
     auto unmount = [dir]() -> absl::Status {
       if (!base::PathExists(dir)) return absl::OkStatus();
@@ -192,8 +197,86 @@ class NodeVolumes : public PodVolumes {
       if (!made.ok()) co_return made;
       co_return MountedVolume{path, false};
     }
+    if (!ObjectPluginDir(source).empty()) {
+      EmptyDir dir = DescribeObjects(*pod, volume);
+      std::string path = dir.path;
+      absl::Status written = co_await Project(std::move(pod), volume, std::move(dir), true);
+      if (!written.ok()) co_return written;
+      co_return MountedVolume{path, true};
+    }
     co_return absl::UnimplementedError(
-        "its type is not served by this node; emptyDir and hostPath are");
+        "its type is not served by this node; emptyDir, hostPath, configMap, secret, downwardAPI "
+        "and projected are");
+  }
+
+  // Brings the volume's files up to its objects; again when those changed meanwhile, so that of two
+  // writers the last one to write has the newest.
+  Task<absl::Status> Project(PodPtr pod, v1::Volume volume, EmptyDir dir, bool make) {
+    const std::string uid = pod->metadata().uid();
+    for (;;) {
+      const uint64_t seen = Changes(uid);
+      auto payload = co_await CollectPayload(options_.objects, pod, volume, options_.allocatable);
+      if (!payload.ok()) co_return payload.status();
+      auto write = [dir, make, files = *std::move(payload)]() -> absl::Status {
+        if (make) RETURN_IF_ERROR(SetUp(dir));
+        return WritePayload(dir.path, files, dir.group);
+      };
+      absl::Status written = co_await base::RunBlocking(loop_, std::move(write));
+      if (!written.ok() || Changes(uid) == seen) co_return written;
+    }
+  }
+
+  uint64_t Changes(const std::string& uid) const {
+    auto it = followed_.find(uid);
+    return it == followed_.end() ? 0 : it->second.changes;
+  }
+
+  // From now on a change of what the pod names reaches its volumes.
+  void Follow(PodPtr pod) {
+    if (!options_.objects) return;
+    References references = ReferencesOf(*pod);
+    const std::string uid = pod->metadata().uid();
+    followed_[uid].pod = pod;
+    auto changed = [this, uid] {
+      auto it = followed_.find(uid);
+      if (it == followed_.end()) return;
+      ++it->second.changes;
+      if (!std::exchange(it->second.refreshing, true)) tasks_.Spawn("volumes", Refresh(uid));
+    };
+    options_.objects->Register(std::move(pod), std::move(references), std::move(changed));
+  }
+
+  // Only volumes that are there already: making them is the worker's, and after Unmount nobody's.
+  Task<void> Refresh(std::string uid) {
+    for (uint64_t seen = Changes(uid) - 1; followed_.contains(uid) && Changes(uid) != seen;) {
+      seen = Changes(uid);
+      PodPtr pod = followed_[uid].pod;
+      const std::set<std::string> used = UsedVolumes(*pod);
+      for (const auto& volume : pod->spec().volumes()) {
+        if (!used.contains(volume.name()) || ObjectPluginDir(volume.volumesource()).empty())
+          continue;
+        EmptyDir dir = DescribeObjects(*pod, volume);
+        if (!base::PathExists(dir.path)) continue;
+        absl::Status status = co_await Project(pod, volume, std::move(dir), false);
+        if (!status.ok() && followed_.contains(uid))
+          KLOG_WARNING("A volume keeps its old files", {"podUID", uid}, {"volume", volume.name()},
+                       {"err", status});
+      }
+    }
+    if (auto it = followed_.find(uid); it != followed_.end()) it->second.refreshing = false;
+  }
+
+  // Secrets never reach a disk; files of a pod's own metadata are in memory as upstream has them.
+  EmptyDir DescribeObjects(const v1::Pod& pod, const v1::Volume& volume) const {
+    EmptyDir dir;
+    dir.path = StrCat(PodDir(pod.metadata().uid()), "/volumes/",
+                      ObjectPluginDir(volume.volumesource()), "/", volume.name());
+    if (pod.spec().securitycontext().has_fsgroup())
+      dir.group = static_cast<gid_t>(pod.spec().securitycontext().fsgroup());
+    if (volume.volumesource().has_configmap()) return dir;
+    dir.fs_type = "tmpfs";
+    dir.options = StrCat("mode=0777,size=", options_.node_memory_bytes);
+    return dir;
   }
 
   absl::StatusOr<EmptyDir> Describe(const v1::Pod& pod, const std::string& name,
@@ -245,6 +328,13 @@ class NodeVolumes : public PodVolumes {
 
   base::Loop& loop_;
   const PodVolumesOptions options_;
+  struct Followed {
+    PodPtr pod;
+    uint64_t changes = 0;  // of its objects
+    bool refreshing = false;
+  };
+  std::map<std::string, Followed> followed_;  // by pod uid; only with objects
+  base::TaskGroup tasks_{loop_};
 };
 
 }  // namespace

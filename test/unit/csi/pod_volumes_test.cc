@@ -169,7 +169,8 @@ TEST_F(Volumes, OnlyWhatIsMountedIsSetUpAndOtherTypesAreRefused) {
   ASSERT_TRUE(mounted.ok()) << mounted.status();
   EXPECT_EQ(mounted->size(), 1u);
   EXPECT_EQ(Error(WithVolume("nfs: {server: s, path: /p}")),
-            "volume \"v\": its type is not served by this node; emptyDir and hostPath are");
+            "volume \"v\": its type is not served by this node; emptyDir, hostPath, "
+            "configMap, secret, downwardAPI and projected are");
 }
 
 TEST_F(Volumes, UnmountLeavesTheHostsDataAlone) {

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of configMap, secret, downwardAPI and projected volumes hold. Loop only: waits for
+// objects; touches no disk.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/task.h"
+#include "csi/atomic_writer.h"
+#include "csi/objects.h"
+#include "csi/volumes.h"
+
+namespace keelson::csi {
+
+// Whether this file serves the volume, and the plugin's part of its path, as
+// kubernetes.io~configmap; empty for other types.
+std::string ObjectPluginDir(const k8s::v1::VolumeSource& source);
+
+// The objects that the pod's volumes and environments name, optional ones too.
+References ReferencesOf(const k8s::v1::Pod& pod);
+
+// The files of one volume. `objects` may be null; only downwardAPI needs none. `allocatable` is what
+// resourceFieldRefs show where a container has no limit. Errors carry upstream's words.
+base::Task<absl::StatusOr<Payload>> CollectPayload(ObjectSource* objects, PodPtr pod,
+                                                   k8s::v1::Volume volume,
+                                                   std::map<std::string, std::string> allocatable);
+
+}  // namespace keelson::csi
