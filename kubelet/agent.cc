@@ -327,7 +327,9 @@ void Agent::StartSources() {
   auto on_problem = [this](SourceProblem problem) {
     KLOG_ERROR("Cannot use a manifest", {"source", problem.object}, {"err", problem.message});
     parts_->events.NodeEvent(EventType::kWarning, "FailedValidation",
-                             StrCat(problem.object, ": ", problem.message));
+                             problem.message.starts_with(problem.object)
+                                 ? problem.message
+                                 : StrCat(problem.object, ": ", problem.message));
   };
   const auto& c = options_.config;
   if (!c.staticpodpath().empty()) {

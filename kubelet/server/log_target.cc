@@ -35,6 +35,7 @@ std::string WithoutScheme(const std::string& id) {
 std::string WhyWaiting(const std::string& reason) {
   if (reason == "ErrImagePull") return "is waiting to start: image can't be pulled";
   if (reason == "ImagePullBackOff") return "is waiting to start: trying and failing to pull image";
+  if (reason.empty()) return "is waiting to start - no logs yet";
   return base::StrCat("is waiting to start: ", reason);
 }
 

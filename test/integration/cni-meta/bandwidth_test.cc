@@ -156,7 +156,7 @@ TEST_F(Bandwidth, ASecondAddFailsAndTheFirstGoesOn) {
 }
 
 TEST_F(Bandwidth, UsesTheDeviceNameOfTheGoPlugin) {
-  if (!HasGoPlugin("bandwidth")) GTEST_SKIP() << "no Go bandwidth";
+  ASSERT_TRUE(HasGoPlugin("bandwidth")) << "install containernetworking-plugins";
   const Pod pod = AddPod("slow");
   Chain("ADD", Limits(), pod);
   Call call;

@@ -75,7 +75,7 @@ TEST_F(BesideGo, Sbr) { ExpectSameAsGo(Conf("sbr"), Chained()); }
 
 // Node owners switch under running containers, both ways.
 TEST_F(BesideGo, EitherChecksAndRemovesWhatTheOtherMade) {
-  if (!HasGoPlugin("bridge")) GTEST_SKIP() << "no Go plugins";
+  ASSERT_TRUE(HasGoPlugin("bridge")) << "install containernetworking-plugins";
   const std::string bridge = Net(R"("hairpinMode":true,"mtu":1400)");
   const std::string tuning =
       Conf("tuning", R"("dataDir":")" + dir() + R"(/tuning","mtu":1300,"promisc":true)");

@@ -80,7 +80,7 @@ TEST_F(HostLocalFiles, HaveTheGoPluginsLayout) {
 }
 
 TEST_F(HostLocalFiles, TheGoPluginTakesOverAndBack) {
-  if (!HasGoPlugin("host-local")) GTEST_SKIP() << "no Go host-local in " << kGoPlugins;
+  ASSERT_TRUE(HasGoPlugin("host-local")) << "install containernetworking-plugins";
   EXPECT_EQ(AddressIn(Ipam("ADD", "ours")), "10.90.0.2/24");
   EXPECT_EQ(AddressIn(Ipam("ADD", "theirs", /*go=*/true)), "10.90.0.3/24");
   EXPECT_EQ(AddressIn(Ipam("ADD", "ours2")), "10.90.0.4/24");
@@ -98,7 +98,7 @@ TEST_F(HostLocalFiles, TheGoPluginTakesOverAndBack) {
 }
 
 TEST_F(HostLocalFiles, TheGoPluginWaitsForOurLockAndWeForTheirs) {
-  if (!HasGoPlugin("host-local")) GTEST_SKIP() << "no Go host-local in " << kGoPlugins;
+  ASSERT_TRUE(HasGoPlugin("host-local")) << "install containernetworking-plugins";
   fs::create_directories(dir() + "/leases/klnet");
   for (const bool go : {false, true}) {
     Fd lock(::open(File("lock").c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0750));
@@ -124,7 +124,7 @@ TEST_F(HostLocalFiles, TheGoPluginWaitsForOurLockAndWeForTheirs) {
 }
 
 TEST_F(HostLocalFiles, ResultsAreTheGoPluginsByteForByteOnceParsed) {
-  if (!HasGoPlugin("host-local")) GTEST_SKIP() << "no Go host-local in " << kGoPlugins;
+  ASSERT_TRUE(HasGoPlugin("host-local")) << "install containernetworking-plugins";
   std::ofstream(dir() + "/resolv.conf")
       << "# comment\nnameserver 1.2.3.4\n; more\nsearch a.b c.d\noptions ndots:2\ndomain x.y\n";
   const std::string routes =
