@@ -2,10 +2,16 @@
 # What every target shares: warnings, sanitizers, dependencies, and three short verbs to declare a
 # library, a binary or a test.
 
+include(Precompiled)
+
 find_program(CCACHE ccache)
 if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+  if(KEELSON_PCH)  # else ccache gives up on users of precompiled headers
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+  endif()
 endif()
 
 find_package(Threads REQUIRED)
@@ -27,6 +33,9 @@ target_compile_options(keelson_flags INTERFACE -Wall -Wextra -Werror -fno-plt
 target_include_directories(keelson_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_link_options(keelson_flags INTERFACE -Wl,--gc-sections -Wl,-z,relro,-z,now)
 target_compile_definitions(keelson_flags INTERFACE KEELSON_VERSION="${PROJECT_VERSION}")
+if(KEELSON_PCH)
+  target_compile_options(keelson_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)  # for ccache
+endif()
 
 # boost::asio is compiled once, in base/asio.cc.
 add_library(keelson_asio INTERFACE)
@@ -55,17 +64,17 @@ endif()
 # keelson_library(NAME [SOURCES ...] [DEPS ...])
 function(keelson_library name)
   cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
-  include(${CMAKE_SOURCE_DIR}/cmake/skip_missing.cmake OPTIONAL)
   add_library(${name} STATIC ${A_SOURCES})
   target_link_libraries(${name} PUBLIC keelson_flags ${A_DEPS})
+  keelson_precompiled(${name} lib)
 endfunction()
 
 # keelson_binary(NAME [SOURCES ...] [DEPS ...])
 function(keelson_binary name)
   cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
-  include(${CMAKE_SOURCE_DIR}/cmake/skip_missing.cmake OPTIONAL)
   add_executable(${name} ${A_SOURCES})
   target_link_libraries(${name} PRIVATE keelson_flags ${A_DEPS})
+  keelson_precompiled(${name} lib)
 endfunction()
 
 # keelson_test(NAME LABEL unit|integration|simulation|fuzz|vm|bench SOURCES ... [DEPS ...] [TIMEOUT s])
@@ -74,10 +83,10 @@ function(keelson_test name)
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 120)
   endif()
-  include(${CMAKE_SOURCE_DIR}/cmake/skip_missing.cmake OPTIONAL)
   find_package(GTest REQUIRED)
   add_executable(${name} ${A_SOURCES})
   target_link_libraries(${name} PRIVATE keelson_flags ${A_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  keelson_precompiled(${name} test)
   add_test(NAME ${name} COMMAND ${name} ${A_ARGS})
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABEL}" TIMEOUT ${A_TIMEOUT})
   if(A_LABEL STREQUAL "integration")

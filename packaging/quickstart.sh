@@ -86,7 +86,9 @@ containerRuntimeEndpoint: unix://$run/containerd.sock
 cgroupDriver: cgroupfs
 cgroupRoot: /$name
 failCgroupV1: false
+failSwapOn: false
 healthzPort: 0
+enableServer: false
 authentication: {anonymous: {enabled: false}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
 EOF
@@ -227,7 +229,9 @@ down() {
   stop_agent
   "$top/test/integration/lib/containerd.sh" stop "$run"
   remove_cgroups
+  # What an agent that was killed left.
   awk -v p="$lib/" 'index($5, p) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount -l
+  find /var/log/containers -lname "$lib/*" -delete 2>/dev/null || true
   rm -rf "$run" "$lib"
   good "nothing is left"
 }
