@@ -112,7 +112,8 @@ class Writer {
     for (const std::string& name : *names) {
       const std::string path = below.empty() ? name : StrCat(below, "/", name);
       struct stat st {};
-      if (::fstatat(dir_.get(), StrCat(generation, "/", path).c_str(), &st, AT_SYMLINK_NOFOLLOW) < 0)
+      const std::string full = StrCat(generation, "/", path);
+      if (::fstatat(dir_.get(), full.c_str(), &st, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
       if (!S_ISDIR(st.st_mode)) out->insert(path);
       else if (!ListFiles(generation, path, out)) return false;
@@ -196,8 +197,8 @@ class Writer {
     return absl::OkStatus();
   }
 
-  // Takes away other generations, whoever left them, and links to files that are no more. A name that
-  // is no link of ours is somebody's and stays: a subPath or another volume may be mounted inside.
+  // Takes away other generations, whoever left them, and links to files that are no more. A name
+  // that is no link of ours is somebody's and stays: a subPath or another volume may be mounted inside.
   absl::Status Tidy(const std::string& current) const {
     auto names = base::ListDir(path_);
     if (!names.ok()) return names.status();

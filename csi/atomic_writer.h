@@ -32,7 +32,7 @@ absl::StatusOr<std::string> CleanPayloadPath(std::string_view path);
 
 // Afterwards `dir` (which exists) shows exactly `payload`. Nothing is written when it does already.
 // After a crash at any step readers see the old or the new files, and the next call tidies up.
-// With `group`, files are readable by it and directories are its own (fsGroup of a read-only volume).
+// With `group`, files are readable by it and directories are its own (fsGroup of a read-only one).
 absl::Status WritePayload(const std::string& dir, const Payload& payload,
                           std::optional<gid_t> group);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where volumes and environments get objects of the API server from. Loop only. A node without an API
-// server has no source (a null pointer), and what asks for an object then fails with those words.
+// Where volumes and environments get objects of the API server from. Loop only. A node without an
+// API server has no source (a null pointer), and what asks for an object then fails with those words.
 #pragma once
 
 #include <chrono>
@@ -45,7 +45,7 @@ class ObjectSource {
  public:
   virtual ~ObjectSource() = default;
 
-  // NotFound when the object does not exist, with the API server's words: `configmap "x" not found`.
+  // NotFound when the object does not exist, with the API server's words, `configmap "x" not found`
   virtual base::Task<absl::StatusOr<std::shared_ptr<const k8s::v1::ConfigMap>>> ConfigMap(
       std::string name_space, std::string name) = 0;
   virtual base::Task<absl::StatusOr<std::shared_ptr<const k8s::v1::Secret>>> Secret(
@@ -55,8 +55,8 @@ class ObjectSource {
   // A token that is not due yet; the source caches and refreshes it.
   virtual base::Task<absl::StatusOr<Token>> ServiceAccountToken(TokenSpec spec) = 0;
 
-  // Keeps the objects the pod names at hand until Unregister. `changed` runs on the loop after one of
-  // them, or a token of the pod that came due, is another; never from within Register. Registering
+  // Keeps the objects the pod names at hand until Unregister. `changed` runs on the loop after one
+  // of them, or a token of the pod that came due, is another; never from within Register. Registering
   // again replaces what was registered. Immutable objects are read once.
   virtual void Register(PodPtr pod, References references, std::function<void()> changed) = 0;
   virtual void Unregister(const std::string& pod_uid) = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The volumes a node serves by itself: emptyDir (disk, memory, huge pages) and hostPath, and those made
-// of objects: configMap, secret, downwardAPI, projected. Every other type is refused: nothing is
+// The volumes a node serves by itself: emptyDir (disk, memory, huge pages) and hostPath, and those
+// made of objects: configMap, secret, downwardAPI, projected. Every other type is refused: nothing is
 // silently left out of a pod.
 #pragma once
 

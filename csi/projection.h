@@ -21,8 +21,8 @@ std::string ObjectPluginDir(const k8s::v1::VolumeSource& source);
 // The objects that the pod's volumes and environments name, optional ones too.
 References ReferencesOf(const k8s::v1::Pod& pod);
 
-// The files of one volume. `objects` may be null; only downwardAPI needs none. `allocatable` is what
-// resourceFieldRefs show where a container has no limit. Errors carry upstream's words.
+// The files of one volume. `objects` may be null; only downwardAPI needs none. `allocatable` is
+// what resourceFieldRefs show where a container has no limit. Errors carry upstream's words.
 base::Task<absl::StatusOr<Payload>> CollectPayload(ObjectSource* objects, PodPtr pod,
                                                    k8s::v1::Volume volume,
                                                    std::map<std::string, std::string> allocatable);
