@@ -297,7 +297,9 @@ class Connection {
     base::TaskGroup handling(loop_), watching(loop_);
     base::OneShot<bool> answered;
     TakenStream taken(stream_, in_);
+    watch_over_ = false;
     responder.set_take_over([&]() -> Task<ByteStream*> {
+      watch_over_ = true;
       co_await watching.CancelAndJoin();  // from now on the handler reads
       co_return &taken;
     });
@@ -332,7 +334,8 @@ class Connection {
     while (in_.size() < kMaxAhead) {
       const bool alive = co_await ReadMore();
       if (alive) continue;
-      answered.Set(false);
+      // A read that was called off says nothing about the client.
+      if (!watch_over_) answered.Set(false);
       co_return;
     }
   }
@@ -341,7 +344,8 @@ class Connection {
   const HttpRoutes& routes_;
   const HttpLimits& limits_;
   ByteStream& stream_;
-  std::string in_;  // read and not yet parsed
+  std::string in_;           // read and not yet parsed
+  bool watch_over_ = false;  // of the present request: set when its handler takes the connection
 };
 
 }  // namespace
