@@ -5,17 +5,19 @@
 #
 # Works on Debian 12 with and without systemd. Nothing outside /run/keelson-quickstart,
 # /var/lib/keelson-quickstart, the link and cgroup keelson-qs and build/ is touched.
+#   KEELSON_BUILD   folder of the build trees (default: build)
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 run=/run/keelson-quickstart
 lib=/var/lib/keelson-quickstart
 name=keelson-qs
-build=$top/build/release
+trees=$(realpath -m "${KEELSON_BUILD:-$top/build}")
+build=$trees/release
 kubelet=$build/kubelet/kubelet
 socket=$lib/kubelet/nodectl.sock
 export KEELSON_NAME=$name KEELSON_SUBNET=10.88.64.0/20 KEELSON_ROOT=$lib/containerd
-export KEELSON_CNI_BIN=$build/cni KEELSON_IMAGES=$top/build/images KEELSON_SOCKET=$socket
+export KEELSON_CNI_BIN=$build/cni KEELSON_IMAGES=$trees/images KEELSON_SOCKET=$socket
 
 if [ -t 1 ]; then bold=$'\e[1m' green=$'\e[32m' plain=$'\e[0m'; else bold='' green='' plain=''; fi
 step() { printf '%s==>%s %s\n' "$bold" "$plain" "$*"; }
@@ -44,9 +46,9 @@ stop_agent() {
 }
 
 build_all() {
-  local log=$top/build/quickstart.log
-  mkdir -p "$top/build"
-  cmake -S "$top" --preset release >"$log" 2>&1 || { tail -20 "$log" >&2; die "cmake failed; see $log"; }
+  local log=$trees/quickstart.log
+  mkdir -p "$trees"
+  cmake -S "$top" -B "$build" --preset release >"$log" 2>&1 || { tail -20 "$log" >&2; die "cmake failed; see $log"; }
   if [ -t 1 ]; then
     ninja -C "$build" kubelet nodectl keelson-cni || die "the build failed"
   else
@@ -72,6 +74,24 @@ remove_cgroups() {
   local dir
   for dir in $(cgroup_dirs); do
     if [ -d "$dir" ]; then find "$dir" -depth -type d -exec rmdir {} \; ; fi
+  done
+}
+
+# The plugins' tables, which other agents of this node may share.
+tables() { nft list tables inet 2>/dev/null | grep -o 'keelson_[a-z]*' || true; }
+
+note_tables() {
+  mkdir -p "$lib"
+  [ -e "$lib/tables" ] || tables >"$lib/tables"
+}
+
+# Those that were not there before and hold nothing any more.
+remove_tables() {
+  local table
+  [ -e "$lib/tables" ] || return 0
+  for table in $(tables); do
+    if grep -qx "$table" "$lib/tables" || nft list table inet "$table" | grep -q 'elements ='; then continue; fi
+    nft delete table inet "$table"
   done
 }
 
@@ -196,6 +216,7 @@ up() {
   mkdir -p "$run"
   good "$("$top/test/integration/lib/containerd.sh" start "$run")"
   step "The agent"
+  note_tables
   make_cgroups
   write_config
   start_agent
@@ -229,6 +250,7 @@ down() {
   stop_agent
   "$top/test/integration/lib/containerd.sh" stop "$run"
   remove_cgroups
+  remove_tables
   # What an agent that was killed left.
   awk -v p="$lib/" 'index($5, p) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount -l
   find /var/log/containers -lname "$lib/*" -delete 2>/dev/null || true
