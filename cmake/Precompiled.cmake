@@ -40,7 +40,8 @@ function(keelson_precompiled name kind)
   endif()
   target_link_libraries(${name} PRIVATE keelson_base)
   # GCC 12 has false positives in std::string's operator+ (its bugs 105329, 105651) that depend on what
-  # was inlined before; builds without precompiled headers keep these two warnings.
-  target_compile_options(${name} PRIVATE -Wno-array-bounds -Wno-restrict)
+  # was inlined before; builds without precompiled headers keep these warnings.
+  target_compile_options(${name} PRIVATE -Wno-array-bounds -Wno-restrict
+    $<$<CONFIG:Release>:-Wno-stringop-overflow;-Wno-stringop-overread>)
   target_precompile_headers(${name} REUSE_FROM keelson_pch_${kind})
 endfunction()
