@@ -17,6 +17,7 @@ namespace keelson::kubelet {
 namespace {
 
 using base::Task;
+using std::string_literals::operator""s;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
@@ -157,9 +158,9 @@ TEST_F(TlsTest, ATakenConnectionCarriesBytesBothWays) {
   TlsClient client(port_, {});
   client.Send("GET /upgrade HTTP/1.1\r\nHost: x\r\n\r\nahead\n");
   EXPECT_EQ(client.ReadUntil("\n"), "ahead\n");
-  std::string bytes("\0\xff\r\n\r\nGET / HTTP/1.1\r\n\r\n<end>", 31);
+  const std::string bytes = "\0\xff\r\n\r\nGET / HTTP/1.1\r\n\r\n<end>"s;
   client.Send(bytes);
-  EXPECT_EQ(client.ReadUntil("<end>").substr(0, 8), bytes.substr(0, 8));
+  EXPECT_EQ(client.ReadUntil("<end>"), bytes);
 }
 
 TEST_F(TlsTest, PlainHttpIsToldOff) {
