@@ -15,6 +15,8 @@
 
 namespace keelson::kubelet {
 
+class Cluster;
+
 class Agent : public NodeView {
  public:
   // `options` are validated. Nothing happens before Start.
@@ -44,6 +46,7 @@ class Agent : public NodeView {
   absl::Status MakeParts();
   absl::Status MakeDirs();
   void StartSources();
+  void JoinCluster();
   base::Task<absl::Status> Connect();
   base::Task<absl::Status> PrepareCgroups();
   base::Task<absl::Status> Adopt();
@@ -51,10 +54,9 @@ class Agent : public NodeView {
   base::Loop& loop_;
   KubeletOptions options_;
   const std::string node_name_;
+  std::string runtime_version_;       // containerd://2.1.9
+  std::unique_ptr<Cluster> cluster_;  // null when standalone; the parts borrow from it
   std::unique_ptr<Parts> parts_;
 };
-
-// Of the operating system or --hostname-override, lower-case.
-std::string NodeName(const KubeletOptions& options);
 
 }  // namespace keelson::kubelet

@@ -79,11 +79,13 @@ std::string HelpText() {
 }
 
 std::string VersionText(std::string_view form) {
-  // The minor version is what clients look at; the rest is ours.
   if (form == "raw")
-    return "version.Info{Major:\"1\", Minor:\"36\", GitVersion:\"v1.36.0+keelson-" KEELSON_VERSION
-           "\", Compiler:\"g++ " __VERSION__ "\"}\n";
-  return "Kubernetes v1.36.0+keelson-" KEELSON_VERSION "\n";
+    return StrCat("version.Info{Major:\"1\", Minor:\"36\", GitVersion:\"", KubeletVersion(),
+                  "\", Compiler:\"g++ " __VERSION__ "\"}\n");
+  return StrCat("Kubernetes ", KubeletVersion(), "\n");
 }
+
+// The minor version is what clients look at; the rest is ours.
+std::string_view KubeletVersion() { return "v1.36.0+keelson-" KEELSON_VERSION; }
 
 }  // namespace keelson::kubelet

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -49,6 +50,9 @@ struct LoadedOptions {
 
 // InvalidArgument has one line per problem; the caller prints them and exits with 1.
 absl::StatusOr<LoadedOptions> LoadOptions(int argc, const char* const* argv);
+
+// The version of Kubernetes we behave as, with our own behind it: v1.36.0+keelson-0.1.0.
+std::string_view KubeletVersion();
 
 // Of what was set explicitly, that which the agent does not act on yet.
 std::vector<std::string> NotYetActedOn(const KubeletOptions& options);

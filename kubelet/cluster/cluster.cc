@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kubelet/cluster/cluster.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "kubelet/client/kubeconfig.h"
+#include "kubelet/node/node_facts.h"
+
+namespace keelson::kubelet {
+
+using base::Task;
+
+namespace {
+
+base::Nanos Of(const k8s::meta::v1::Duration& duration) { return base::Nanos(duration.duration()); }
+
+client::ClientOptions GeneralOptions(const KubeletOptions& o) {
+  client::ClientOptions client;
+  client.qps = o.config.kubeapiqps();
+  client.burst = o.config.kubeapiburst();
+  client.protobuf = o.config.contenttype() != "application/json";
+  return client;
+}
+
+// A heartbeat that waits for its turn, or is said again late, is none.
+client::ClientOptions HeartbeatOptions(const KubeletOptions& o) {
+  client::ClientOptions client = GeneralOptions(o);
+  client.qps = 0;
+  client.max_retries = 0;
+  client.timeout = std::min<base::Nanos>(Of(o.config.nodestatusupdatefrequency()),
+                                         std::chrono::seconds(o.config.nodeleasedurationseconds()));
+  return client;
+}
+
+NodeKeeperOptions KeeperOptions(const KubeletOptions& o, NodeSettings settings) {
+  NodeKeeperOptions keeper;
+  keeper.settings = std::move(settings);
+  keeper.register_node = o.config.registernode();
+  keeper.update = Of(o.config.nodestatusupdatefrequency());
+  keeper.report = Of(o.config.nodestatusreportfrequency());
+  return keeper;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Make(base::Loop& loop,
+                                                       const KubeletOptions& options,
+                                                       std::string node_name) {
+  auto config = client::LoadKubeConfig(options.kubeconfig);
+  if (!config.ok()) return config.status();
+  for (const auto& warning : config->warnings)
+    KLOG_WARNING(warning, {"kubeconfig", options.kubeconfig});
+  client::TransportOptions transport;
+  transport.user_agent =
+      base::StrCat("kubelet/", KubeletVersion(), " (linux/", GoArchitecture(), ")");
+  auto made = client::Transport::Create(loop, *std::move(config), std::move(transport));
+  if (!made.ok()) return made.status();
+  return std::unique_ptr<Cluster>(
+      new Cluster(loop, options, std::move(node_name), *std::move(made)));
+}
+
+Cluster::Cluster(base::Loop& loop, const KubeletOptions& options, std::string node_name,
+                 std::shared_ptr<client::Transport> transport)
+    : loop_(loop),
+      options_(options),
+      node_name_(std::move(node_name)),
+      transport_(std::move(transport)),
+      api_(Client(GeneralOptions(options))),
+      heartbeat_(Client(HeartbeatOptions(options))),
+      tasks_(loop) {}
+
+Cluster::~Cluster() = default;
+
+std::unique_ptr<client::ApiServer> Cluster::Client(client::ClientOptions options) const {
+  return client::NewHttpApiServer(loop_, transport_, options);
+}
+
+void Cluster::Start(NodeSettings settings, EventRecorder& events, ClusterHooks hooks) {
+  node_ = std::make_unique<NodeKeeper>(loop_, *heartbeat_, events,
+                                       KeeperOptions(options_, std::move(settings)),
+                                       std::move(hooks.node_state), std::move(hooks.on_pod_cidr));
+  LeaseKeeperOptions lease;
+  lease.node_name = node_name_;
+  lease.duration_seconds = options_.config.nodeleasedurationseconds();
+  lease_ =
+      std::make_unique<LeaseKeeper>(loop_, *heartbeat_, lease, [this] { return node_->node(); });
+  tasks_.Spawn("node", node_->Run());
+  tasks_.Spawn("node lease", lease_->Run());
+}
+
+void Cluster::NodeChanged() {
+  if (node_) node_->StateChanged();
+}
+
+Task<void> Cluster::Close() { co_await tasks_.CancelAndJoin(); }
+
+}  // namespace keelson::kubelet
