@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where volumes and environments get objects of the API server from. Loop only. A node without an
-// API server has no source (a null pointer), and what asks for an object then fails with those words.
+// Where volumes, environments and sandboxes get objects of the API server from. Loop only. A node
+// without an API server has no source (a null pointer), and what asks for an object then fails with
+// those words. Errors carry the words of upstream's kubelet, fit for a container's status.
 #pragma once
 
 #include <chrono>
@@ -37,7 +38,7 @@ struct Token {
 
 // The objects of its own namespace that a pod names, whether or not it needs them to start.
 struct References {
-  std::set<std::string> config_maps, secrets;
+  std::set<std::string> config_maps, secrets;  // by name, none empty
   bool operator==(const References&) const = default;
 };
 
@@ -45,14 +46,20 @@ class ObjectSource {
  public:
   virtual ~ObjectSource() = default;
 
-  // NotFound when the object does not exist, with the API server's words, `configmap "x" not found`
+  // Of an object that a registered pod names. NotFound: it does not exist, `configmap "x" not found`.
+  // Unavailable: the API server did not tell within a second, and nothing was known from before.
   virtual base::Task<absl::StatusOr<std::shared_ptr<const k8s::v1::ConfigMap>>> ConfigMap(
       std::string name_space, std::string name) = 0;
   virtual base::Task<absl::StatusOr<std::shared_ptr<const k8s::v1::Secret>>> Secret(
       std::string name_space, std::string name) = 0;
+  // The services of the namespace and of `default`. With `complete`, Unavailable until they were read
+  // once; without, what is known now.
   virtual base::Task<absl::StatusOr<std::vector<std::shared_ptr<const k8s::v1::Service>>>> Services(
-      std::string name_space) = 0;
-  // A token that is not due yet; the source caches and refreshes it.
+      std::string name_space, bool complete) = 0;
+  // The runtime handler of a RuntimeClass. NotFound: `runtimeclass.node.k8s.io "x" not found`.
+  virtual base::Task<absl::StatusOr<std::string>> RuntimeHandler(std::string runtime_class) = 0;
+  // A token of a registered pod; the source caches it and gets a new one in good time. While that
+  // fails, the old one for as long as it is good.
   virtual base::Task<absl::StatusOr<Token>> ServiceAccountToken(TokenSpec spec) = 0;
 
   // Keeps the objects the pod names at hand until Unregister. `changed` runs on the loop after one

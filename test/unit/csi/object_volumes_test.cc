@@ -36,9 +36,12 @@ class FakeObjects : public ObjectSource {
     for (const auto& [key, value] : it->second) (*object->mutable_data())[key] = value;
     co_return object;
   }
-  Task<absl::StatusOr<std::vector<std::shared_ptr<const v1::Service>>>> Services(
-      std::string) override {
+  Task<absl::StatusOr<std::vector<std::shared_ptr<const v1::Service>>>> Services(std::string,
+                                                                               bool) override {
     co_return std::vector<std::shared_ptr<const v1::Service>>();
+  }
+  Task<absl::StatusOr<std::string>> RuntimeHandler(std::string) override {
+    co_return std::string();
   }
   Task<absl::StatusOr<Token>> ServiceAccountToken(TokenSpec spec) override {
     co_return Token{spec.service_account + "/" + spec.pod_uid + "/" + spec.audience, {}, {}};
