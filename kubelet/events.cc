@@ -82,15 +82,17 @@ void EventLog::Record(v1::ObjectReference object, EventType type, std::string_vi
             {"reason", event.reason()}, {"message", event.message()});
   std::string key = Correlate(event);
   if (Spam(event)) return;
+  if (listener_) listener_(event, key);
   Store(std::move(key), std::move(event));
 }
 
 v1::Event EventLog::Make(v1::ObjectReference object, EventType type, std::string_view reason,
-                         std::string message) const {
+                         std::string message) {
   const base::WallTime now = clock_.Now();
+  last_name_ = std::max(last_name_ + 1, base::ToUnixNanos(now));  // no name twice
   v1::Event event;
   event.mutable_metadata()->set_name(
-      base::StrCat(object.name(), ".", absl::Hex(static_cast<uint64_t>(base::ToUnixNanos(now)))));
+      base::StrCat(object.name(), ".", absl::Hex(static_cast<uint64_t>(last_name_))));
   event.mutable_metadata()->set_namespace_(object.namespace_().empty() ? "default"
                                                                        : object.namespace_());
   SetTime(now, event.mutable_metadata()->mutable_creationtimestamp());

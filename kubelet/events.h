@@ -3,6 +3,7 @@
 // upstream's event correlator does (client-go tools/record). Loop only; never waits.
 #pragma once
 
+#include <functional>
 #include <list>
 #include <map>
 #include <set>
@@ -37,6 +38,11 @@ class EventLog : public EventRecorder {
   // By time of last occurrence, oldest first.
   std::vector<v1::Event> List() const;
 
+  // Hears of each occurrence that is kept, at once, as an event of its own; `key` is the same for
+  // those that count as one.
+  using Listener = std::function<void(const v1::Event& event, const std::string& key)>;
+  void SetListener(Listener listener) { listener_ = std::move(listener); }
+
  private:
   struct Stored {
     std::string key;
@@ -53,7 +59,7 @@ class EventLog : public EventRecorder {
   void Record(v1::ObjectReference object, EventType type, std::string_view reason,
               std::string message);
   v1::Event Make(v1::ObjectReference object, EventType type, std::string_view reason,
-                 std::string message) const;
+                 std::string message);
   // The key repeats are counted under; may replace the message of many similar events.
   std::string Correlate(v1::Event& event);
   bool Spam(const v1::Event& event);
@@ -62,6 +68,8 @@ class EventLog : public EventRecorder {
   base::Clock& clock_;
   const std::string node_name_;
   const EventLogOptions options_;
+  Listener listener_;
+  int64_t last_name_ = 0;     // the number in the last event's name
   std::list<Stored> events_;  // by last occurrence, oldest first
   std::map<std::string, std::list<Stored>::iterator> by_key_;
   std::map<std::string, Similar> similar_;
