@@ -62,9 +62,9 @@ absl::Status Agent::MakeParts() {
   auto allocatable = AllocatableOf(options_, *capacity);
   if (!allocatable.ok()) return allocatable.status();
   NodeConfigOptions config = NodeConfigOf(options_, *capacity, *allocatable, v2);
-  parts_ =
-      std::make_unique<Parts>(loop_, options_, node_name_, *std::move(runtime), *std::move(groups),
-                              *capacity, *allocatable, std::move(config), *this);
+  parts_ = std::make_unique<Parts>(loop_, options_, node_name_, *std::move(runtime),
+                                   *std::move(groups), *capacity, *allocatable, std::move(config),
+                                   *this, cluster_ ? &cluster_->objects() : nullptr);
   return absl::OkStatus();
 }
 

@@ -30,7 +30,8 @@ struct Agent::Parts {
   Parts(base::Loop& loop, const KubeletOptions& o, const std::string& node,
         std::unique_ptr<cri::GrpcRuntime> connected, std::unique_ptr<cgroups::PodCgroups> groups,
         NodeCapacity node_capacity, NodeAllocatable node_allocatable,
-        NodeConfigOptions config_options, NodeView& view)
+        NodeConfigOptions config_options, NodeView& view,
+        csi::ObjectSource* objects)
       : runtime(std::move(connected)),
         cgroups(std::move(groups)),
         capacity(node_capacity),
@@ -38,7 +39,7 @@ struct Agent::Parts {
         events(loop.clock(), node),
         files(MakeDiskPodFiles(loop, PathsOf(o))),
         volumes(csi::MakePodVolumes(
-            loop, {o.root_dir, allocatable.memory_bytes, nullptr, config_options.allocatable})),
+            loop, {o.root_dir, allocatable.memory_bytes, objects, config_options.allocatable})),
         images(loop, *runtime, events, PullOf(o), KeyringPlaces(o)),
         config(MakeNodeConfig(*cgroups, events, std::move(config_options))),
         prober(loop, *runtime, ProbeEvents(),

@@ -69,6 +69,7 @@ Cluster::Cluster(base::Loop& loop, const KubeletOptions& options, std::string no
       transport_(std::move(transport)),
       api_(Client(GeneralOptions(options))),
       heartbeat_(Client(HeartbeatOptions(options))),
+      objects_(loop, *api_),
       tasks_(loop) {}
 
 Cluster::~Cluster() = default;
@@ -86,6 +87,7 @@ void Cluster::Start(NodeSettings settings, EventRecorder& events, ClusterHooks h
   lease.duration_seconds = options_.config.nodeleasedurationseconds();
   lease_ =
       std::make_unique<LeaseKeeper>(loop_, *heartbeat_, lease, [this] { return node_->node(); });
+  objects_.Start();
   tasks_.Spawn("node", node_->Run());
   tasks_.Spawn("node lease", lease_->Run());
 }
@@ -94,6 +96,9 @@ void Cluster::NodeChanged() {
   if (node_) node_->StateChanged();
 }
 
-Task<void> Cluster::Close() { co_await tasks_.CancelAndJoin(); }
+Task<void> Cluster::Close() {
+  co_await tasks_.CancelAndJoin();
+  co_await objects_.Close();
+}
 
 }  // namespace keelson::kubelet

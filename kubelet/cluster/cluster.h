@@ -14,6 +14,7 @@
 #include "base/task.h"
 #include "kubelet/client/api_server.h"
 #include "kubelet/client/http_api_server.h"
+#include "kubelet/cluster/api_objects.h"
 #include "kubelet/event_recorder.h"
 #include "kubelet/node/lease_keeper.h"
 #include "kubelet/node/node_keeper.h"
@@ -37,6 +38,8 @@ class Cluster {
   ~Cluster();
 
   client::ApiServer& api() { return *api_; }
+  // What pods name: ConfigMaps, Secrets, tokens, runtime classes.
+  csi::ObjectSource& objects() { return objects_; }
   // Registers the node and keeps saying that and how it is.
   void Start(NodeSettings settings, EventRecorder& events, ClusterHooks hooks);
   // Something that hooks.node_state tells has changed.
@@ -55,6 +58,7 @@ class Cluster {
   // Limits of their own, so that a burst of one kind holds up nothing of another.
   std::unique_ptr<client::ApiServer> api_;
   std::unique_ptr<client::ApiServer> heartbeat_;
+  ApiObjects objects_;
   std::unique_ptr<NodeKeeper> node_;
   std::unique_ptr<LeaseKeeper> lease_;
   base::TaskGroup tasks_;
