@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <string_view>
 
 #include "absl/strings/str_join.h"
 #include "base/strings.h"
@@ -88,7 +89,7 @@ Outcome Ready(const StatusInput& in, const Outcome& containers_ready) {
   if (!containers_ready.ok) return containers_ready;
   std::vector<std::string> unready;
   for (const auto& gate : in.pod.spec().readinessgates()) {
-    const v1::PodCondition* c = FindCondition(in.previous, gate.conditiontype());
+    const v1::PodCondition* c = FindCondition(in.pod.status(), gate.conditiontype());
     if (!c)
       unready.push_back(StrCat("corresponding condition of pod readiness gate \"",
                                gate.conditiontype(), "\" does not exist."));
@@ -133,17 +134,16 @@ void Add(const StatusInput& in, const std::string& type, const Outcome& outcome,
     SetTime(in.now, c->mutable_lasttransitiontime());
 }
 
-constexpr std::array<const char*, 6> kOwned = {"PodReadyToStartContainers", "Initialized",
-                                               "Ready",           "ContainersReady",
-                                               "PodScheduled",    "AllContainersRestarting"};
-
-bool IsOwned(const std::string& type) {
-  for (const char* owned : kOwned)
-    if (type == owned) return true;
-  return false;
-}
+constexpr std::array<std::string_view, 8> kOurs = {
+    "PodReadyToStartContainers", "Initialized",           "Ready",
+    "ContainersReady",           "PodScheduled",          "AllContainersRestarting",
+    "PodResizePending",          "PodResizeInProgress"};
 
 }  // namespace
+
+bool IsOurCondition(const std::string& type) {
+  return std::find(kOurs.begin(), kOurs.end(), type) != kOurs.end();
+}
 
 const v1::PodCondition* FindCondition(const v1::PodStatus& status, const std::string& type) {
   for (const auto& c : status.conditions())
@@ -160,8 +160,8 @@ void AddConditions(const StatusInput& in, v1::PodStatus& status) {
   Add(in, "PodScheduled", {}, status);
   if (auto restarting = AllContainersRestarting(in, status))
     Add(in, "AllContainersRestarting", *restarting, status);
-  for (const auto& c : in.previous.conditions())
-    if (!IsOwned(c.type())) *status.add_conditions() = c;
+  for (const auto& c : in.pod.status().conditions())
+    if (!IsOurCondition(c.type())) *status.add_conditions() = c;
 }
 
 }  // namespace keelson::kubelet

@@ -284,15 +284,31 @@ class ContainerStatusMaker {
   void Readiness() {
     bool running = out_.state().has_running();
     bool started = running;
-    if (running && spec_.has_startupprobe())
-      started = Result(in_.probes.startup) == ProbeResult::kSuccess;
+    if (running && spec_.has_startupprobe()) {
+      const ProbeResult result = Result(in_.probes.startup);
+      started = result == ProbeResult::kSuccess ||
+                (result == ProbeResult::kUnknown && Same() && Same()->started());
+    }
     out_.set_started(started);
     bool ready = started;
-    if (ready && spec_.has_readinessprobe())
-      ready = Result(in_.probes.readiness) == ProbeResult::kSuccess;
+    if (ready && spec_.has_readinessprobe()) {
+      const ProbeResult result = Result(in_.probes.readiness);
+      ready = result == ProbeResult::kSuccess ||
+              (result == ProbeResult::kUnknown && Same() && Same()->ready());
+    }
     if (init_ && !IsSidecar(spec_))
       ready = out_.state().has_terminated() && out_.state().terminated().exitcode() == 0;
     out_.set_ready(ready);
+  }
+
+  // What was said of this very instance. After a restart of the agent it holds until a probe has
+  // spoken (upstream with gate ChangeContainerStatusOnKubeletRestart off).
+  const v1::ContainerStatus* Same() const {
+    const v1::ContainerStatus* previous = Previous();
+    return previous && previous->state().has_running() &&
+                   previous->containerid() == out_.containerid()
+               ? previous
+               : nullptr;
   }
 
   ProbeResult Result(const std::map<std::string, ProbeResult>& results) const {

@@ -57,11 +57,16 @@ v1::PodStatus MakePodStatus(const StatusInput& in) {
   for (const auto& c : in.seen.containers)
     if (in.start_again.contains(c.id) && in.seen.Newest(c.name) == &c) forced.insert(c.name);
   std::string phase = MakePhase(in.pod, status, in.terminal, forced);
-  if (IsTerminalPhase(in.previous.phase())) phase = in.previous.phase();
-  if (in.verdict) {
+  const bool over = IsTerminalPhase(in.previous.phase());
+  if (over) phase = in.previous.phase();
+  if (in.verdict && !over) {
     phase = "Failed";
     if (!in.verdict->reason.empty()) status.set_reason(in.verdict->reason);
     if (!in.verdict->message.empty()) status.set_message(in.verdict->message);
+  } else if (phase == in.previous.phase()) {
+    // They belong to the phase, whoever set them: a verdict of an earlier life, too.
+    if (in.previous.has_reason()) status.set_reason(in.previous.reason());
+    if (in.previous.has_message()) status.set_message(in.previous.message());
   }
   status.set_phase(phase);
   status.set_qosclass(in.qos_class);

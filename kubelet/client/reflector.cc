@@ -222,6 +222,7 @@ void ReflectorCore::Put(std::shared_ptr<Message> object) {
       return;
     }
   }
+  if (options_.prepare) options_.prepare(object.get());
   ObjectPtr& slot = objects_[key];
   const ObjectPtr before = std::exchange(slot, std::move(object));
   const ObjectPtr after = slot;

@@ -60,6 +60,7 @@ struct ReflectorOptions {
   bool keep_managed_fields = false;  // else they are dropped, being most of many objects
   base::Nanos min_watch = std::chrono::minutes(5);  // watches last this long to twice this
   uint64_t seed = 0;                                // of jitter; 0: random
+  std::function<void(Message*)> prepare = {};       // may amend an object before it is kept
 };
 
 struct ReflectorEvents {

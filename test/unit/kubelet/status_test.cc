@@ -460,7 +460,7 @@ TEST(Conditions, ReadinessGatesHoldBackReady) {
   constexpr char kGated[] =
       "{readinessGates: [{conditionType: x}, {conditionType: w}], containers: [{name: c}]}";
   Shown shown(kGated, "sandbox c=running");
-  auto* y = shown.previous.add_conditions();
+  auto* y = shown.scene.pod.mutable_status()->add_conditions();
   y->set_type("w");
   y->set_status("False");
   EXPECT_EQ(ConditionWord(shown.Now(), "Ready"),
@@ -468,7 +468,7 @@ TEST(Conditions, ReadinessGatesHoldBackReady) {
             "exist., the status of pod readiness gate \"w\" is not \"True\", but False");
   EXPECT_EQ(ConditionWord(shown.Now(), "ContainersReady"), "True//");
   y->set_status("True");
-  auto* x = shown.previous.add_conditions();
+  auto* x = shown.scene.pod.mutable_status()->add_conditions();
   x->set_type("x");
   x->set_status("True");
   EXPECT_EQ(ConditionWord(shown.Now(), "Ready"), "True//");
