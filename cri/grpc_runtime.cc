@@ -81,11 +81,11 @@ absl::StatusOr<std::unique_ptr<GrpcRuntime>> GrpcRuntime::Make(base::Loop& loop,
 }
 
 CallOptions GrpcRuntime::Options(const char* method, std::string object) const {
-  return {kRuntimeService, method, std::move(object), request_timeout_, false};
+  return {kRuntimeService, method, std::move(object), request_timeout_, false, &observer_};
 }
 
 CallOptions GrpcRuntime::ImageOptions(const char* method, std::string object) const {
-  return {kImageService, method, std::move(object), request_timeout_, false};
+  return {kImageService, method, std::move(object), request_timeout_, false, &observer_};
 }
 
 std::vector<InFlight> GrpcRuntime::InFlightCalls() const {
@@ -283,6 +283,12 @@ Reply<rt::AttachResponse> GrpcRuntime::Attach(rt::AttachRequest request) {
 Reply<rt::PortForwardResponse> GrpcRuntime::PortForward(rt::PortForwardRequest request) {
   CallOptions options = Options("PortForward", Short("sandbox", request.pod_sandbox_id()));
   return Call<rt::PortForwardResponse>(*runtime_, std::move(options), std::move(request));
+}
+
+base::Task<absl::Status> GrpcRuntime::CheckpointContainer(rt::CheckpointContainerRequest request) {
+  CallOptions options = Options("CheckpointContainer", Short("container", request.container_id()));
+  options.timeout = request_timeout_ + seconds(request.timeout());
+  return Do<rt::CheckpointContainerResponse>(*runtime_, std::move(options), std::move(request));
 }
 
 Reply<rt::ListImagesResponse> GrpcRuntime::ListImages() {

@@ -33,6 +33,8 @@ class GrpcRuntime : public Runtime {
   // says what was missing after `timeout`. FailedPrecondition: a CRI we do not speak.
   base::Task<absl::Status> WaitUntilServing(base::Nanos timeout);
 
+  // Hears of every call but the event stream.
+  void set_observer(CallObserver observer) { observer_ = std::move(observer); }
   // Calls that have not ended, for nodectl and metrics.
   std::vector<InFlight> InFlightCalls() const;
 
@@ -67,6 +69,8 @@ class GrpcRuntime : public Runtime {
   Reply<rt::AttachResponse> Attach(rt::AttachRequest request) override;
   Reply<rt::PortForwardResponse> PortForward(rt::PortForwardRequest request) override;
 
+  base::Task<absl::Status> CheckpointContainer(rt::CheckpointContainerRequest request) override;
+
   Reply<rt::ListImagesResponse> ListImages() override;
   Reply<rt::ImageStatusResponse> ImageStatus(rt::ImageSpec image) override;
   Reply<std::string> PullImage(rt::ImageSpec image, rt::AuthConfig auth,
@@ -93,6 +97,7 @@ class GrpcRuntime : public Runtime {
 
   base::Loop& loop_;
   const base::Nanos request_timeout_;
+  CallObserver observer_;  // empty: nobody counts
   const std::unique_ptr<RpcChannel> runtime_;
   const std::unique_ptr<RpcChannel> images_;  // null: the same endpoint serves both
 };

@@ -317,6 +317,9 @@ base::Task<absl::Status> RpcChannel::Unary(CallOptions options,
   core_->Start(call);
   absl::Status status = co_await done.Wait();
   cancel.Ended();
+  const CallOptions& made = call->options;
+  if (made.observer && *made.observer)
+    (*made.observer)(made.method, status, core_->loop.clock().Monotonic() - call->started);
   co_return status;
 }
 

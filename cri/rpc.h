@@ -36,12 +36,17 @@ struct InFlight {
   base::MonoTime started;
 };
 
+// Hears of calls that ended: the method, how, and after what time.
+using CallObserver = std::function<void(const char* method, const absl::Status& status,
+                                        base::Nanos took)>;
+
 struct CallOptions {
   const char* service = nullptr;     // "runtime.v1.RuntimeService"; a literal
   const char* method = nullptr;      // "StopContainer"; a literal
   std::string object;                // of the error text and of InFlight
   base::Nanos timeout{};             // zero: none
   bool wait_for_connection = false;  // wait for a server that is not there, instead of Unavailable
+  const CallObserver* observer = nullptr;  // of unary calls; outlives the call
 };
 
 // A path or unix:// URL as gRPC's target; InvalidArgument for anything but a unix socket.

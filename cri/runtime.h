@@ -62,6 +62,12 @@ class Runtime {
   virtual Reply<rt::AttachResponse> Attach(rt::AttachRequest request) = 0;
   virtual Reply<rt::PortForwardResponse> PortForward(rt::PortForwardRequest request) = 0;
 
+  // Writes a checkpoint of a running container to request.location. A timeout of zero is the
+  // runtime's own. Unimplemented: the runtime cannot.
+  virtual base::Task<absl::Status> CheckpointContainer(rt::CheckpointContainerRequest) {
+    co_return absl::UnimplementedError("the runtime makes no checkpoints");
+  }
+
   virtual Reply<rt::ListImagesResponse> ListImages() = 0;
   // `image` unset in the response when it is not present.
   virtual Reply<rt::ImageStatusResponse> ImageStatus(rt::ImageSpec image) = 0;

@@ -65,6 +65,11 @@ absl::Status Agent::MakeParts() {
   parts_ = std::make_unique<Parts>(loop_, options_, node_name_, *std::move(runtime),
                                    *std::move(groups), *capacity, *allocatable, std::move(config),
                                    *this, cluster_ ? &cluster_->objects() : nullptr);
+  if (options_.config.enableserver())
+    parts_->stats = std::make_unique<AgentStats>(
+        AgentStatsDeps{loop_, *parts_->runtime, *parts_->cgroups, *parts_->pods, parts_->pleg,
+                       parts_->prober, parts_->services, *this},
+        options_, node_name_);
   return absl::OkStatus();
 }
 
@@ -193,8 +198,10 @@ Task<absl::Status> Agent::Start() {
     parts_->healthz->Start();
   }
   if (options_.config.enableserver()) {
-    parts_->server = std::make_unique<KubeletServer>(
-        loop_, *this, *parts_->runtime, ServerOf(options_, node_name_), nullptr, nullptr);
+    KubeletServerOptions server = ServerOf(options_, node_name_);
+    parts_->stats->AddTo(&server);
+    parts_->server = std::make_unique<KubeletServer>(loop_, *this, *parts_->runtime,
+                                                     std::move(server), nullptr, nullptr);
     absl::Status serving = co_await parts_->server->Start();
     CO_RETURN_IF_ERROR(serving);
   }

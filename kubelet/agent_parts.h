@@ -10,6 +10,7 @@
 #include "csi/pod_volumes.h"
 #include "kubelet/agent.h"
 #include "kubelet/agent_settings.h"
+#include "kubelet/agent_stats.h"
 #include "kubelet/cluster/cluster.h"
 #include "kubelet/events.h"
 #include "kubelet/idle_memory.h"
@@ -65,6 +66,7 @@ struct Agent::Parts {
     };
   }
 
+  std::unique_ptr<AgentStats> stats;  // hears from what is below; null without a server
   std::unique_ptr<cri::GrpcRuntime> runtime;
   std::unique_ptr<cgroups::PodCgroups> cgroups;
   NodeCapacity capacity;

@@ -168,6 +168,9 @@ Task<absl::Status> Pleg::Relist() {
   for (const auto& [uid, entry] : entries_) versions[uid] = entry.version;
   auto listing = co_await List("");
   if (!listing.ok()) co_return base::Annotate(listing.status(), "relist");
+  if (on_relist_)
+    on_relist_(loop_.clock().Monotonic() - started,
+               last_relist_ ? std::optional(started - *last_relist_) : std::nullopt);
   last_relist_ = started;
   for (const auto& [uid, pod] : *listing) {
     auto known = entries_.find(uid);

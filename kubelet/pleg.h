@@ -67,6 +67,9 @@ class Pleg {
   base::Task<void> AwaitEnd(std::string container_id);
 
   bool events_open() const { return events_open_; }
+  // Hears of full relists: how long each took, and the time since the one before began.
+  using OnRelist = std::function<void(base::Nanos took, std::optional<base::Nanos> since_last)>;
+  void set_on_relist(OnRelist on_relist) { on_relist_ = std::move(on_relist); }
   // Start of the last full relist that succeeded (PLEG health).
   std::optional<base::MonoTime> last_relist() const { return last_relist_; }
 
@@ -95,6 +98,7 @@ class Pleg {
   cri::Runtime& runtime_;
   const PlegOptions options_;
   const std::function<void(const PodUid&)> on_change_;
+  OnRelist on_relist_;  // empty: nobody counts
   std::map<PodUid, Entry> entries_;
   std::set<PodUid> changed_;
   bool events_open_ = false;

@@ -15,6 +15,7 @@
 #include "kubelet/pod_config.h"
 #include "kubelet/pod_files.h"
 #include "kubelet/pod_images.h"
+#include "kubelet/pod_observer.h"
 #include "probes/prober.h"
 
 namespace keelson::kubelet {
@@ -42,6 +43,7 @@ struct PodServices {
   probes::Prober& prober;
   probes::HookRunner& hooks;
   WorkerOptions options;
+  PodObserver* observer = nullptr;  // null: nobody counts
 };
 
 }  // namespace keelson::kubelet

@@ -105,7 +105,9 @@ Task<void> PodWorker::Close() {
 Task<void> PodWorker::Sync() {
   while (phase_ == WorkerPhase::kSyncing) {
     look_again_ = s_.loop.clock().Monotonic() + Spread(s_.options.sync_frequency, uid_);
+    const base::MonoTime began = s_.loop.clock().Monotonic();
     co_await SyncOnce();
+    if (s_.observer) s_.observer->PodSynced(s_.loop.clock().Monotonic() - began);
     if (phase_ != WorkerPhase::kSyncing) co_return;
     co_await wake_.WaitUntil(s_.loop.clock(), look_again_);
   }
@@ -319,6 +321,9 @@ void PodWorker::Publish(const PodPlan* plan) {
     }
   }
   if (next.SerializeAsString() == status_.SerializeAsString()) return;
+  const base::Nanos since_seen = s_.loop.clock().Monotonic() - first_seen_mono_;
+  if (s_.observer && status_.phase() == "Pending" && next.phase() == "Running")
+    s_.observer->PodRunning(*pod_, since_seen);
   status_ = std::move(next);
   on_change_(*this);
 }

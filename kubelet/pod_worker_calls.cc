@@ -24,6 +24,8 @@ Task<void> PodWorker::StartContainer(StartAction action, ImageState image) {
   std::function<bool()> stopping = [this] { return phase_ != WorkerPhase::kSyncing; };
   StartResult result = co_await starter_.Start(std::move(request), std::move(stopping));
   busy_.erase(name);
+  if (s_.observer)
+    s_.observer->ContainerStarted(action.kind, result.failure ? result.failure->reason : "");
   if (result.failure) {
     std::optional<Failure> last;
     if (auto it = start_failures_.find(name); it != start_failures_.end()) last = it->second;
@@ -81,6 +83,7 @@ Task<void> PodWorker::CreateSandbox(uint32_t attempt, bool replaces) {
   }
   if (status.ok() && phase_ == WorkerPhase::kSyncing) status = co_await RunSandbox(attempt);
   sandbox_busy_ = false;
+  if (s_.observer) s_.observer->SandboxMade(status.ok());
   if (status.ok()) {
     sandbox_failure_.reset();
   } else {

@@ -149,7 +149,11 @@ Task<void> NodeProber::Work(PodEntryPtr pod, InstancePtr instance, ProbeKind kin
     co_await base::SleepUntil(clock, turn);
     Question question{instance->pod, instance->container, &probe, instance->id,
                       pod->ips.empty() ? "" : pod->ips.front()};
+    const base::MonoTime asked = clock.Monotonic();
     Answer answer = co_await checks_.Ask(std::move(question));
+    if (on_answer_)
+      on_answer_(*pod->pod, instance->container->name(), kind, answer.verdict,
+                 clock.Monotonic() - asked);
     if (auto event = EventOf(kind, answer))
       on_event_(*pod->pod, instance->container->name(), true, event->reason, event->message);
     if (auto result = state.Observe(answer)) Publish(pod, instance, kind, *result);

@@ -34,6 +34,10 @@ class NodeProber : public Prober {
   ~NodeProber() override;
 
   HookRunner& hooks() { return hooks_; }
+  // Hears of every answer, and how long it took.
+  using OnAnswer = std::function<void(const k8s::v1::Pod& pod, const std::string& container,
+                                      ProbeKind kind, Verdict verdict, base::Nanos took)>;
+  void set_on_answer(OnAnswer on_answer) { on_answer_ = std::move(on_answer); }
 
   void Update(PodPtr pod, std::vector<Target> running, std::vector<std::string> pod_ips) override;
   const Results& ResultsOf(const std::string& pod_uid) const override;
@@ -64,6 +68,7 @@ class NodeProber : public Prober {
   base::Loop& loop_;
   const OnEvent on_event_;
   const std::function<void(const std::string&)> on_result_;
+  OnAnswer on_answer_;  // empty: nobody counts
   Checks checks_;
   NodeHooks hooks_;
   const base::MonoTime begun_;

@@ -27,7 +27,7 @@ constexpr std::string_view kActedOn[] = {
     "registryBurst", "registryPullQPS", "resolvConf", "runtimeRequestTimeout", "seccompDefault",
     "serializeImagePulls", "singleProcessOOMKill", "staticPodPath", "staticPodURL",
     "staticPodURLHeader", "syncFrequency", "systemReserved", "tlsCertFile", "tlsCipherSuites",
-    "tlsCurvePreferences", "tlsMinVersion", "tlsPrivateKeyFile",
+    "tlsCurvePreferences", "tlsMinVersion", "tlsPrivateKeyFile", "volumeStatsAggPeriod",
 };
 
 std::string FieldOf(const std::string& name) {

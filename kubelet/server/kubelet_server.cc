@@ -126,6 +126,8 @@ KubeletServer::KubeletServer(base::Loop& loop, NodeView& view, cri::Runtime& run
 HttpRoutes KubeletServer::Routes(bool secure) {
   HttpRoutes routes;
   AddPublicRoutes(routes);
+  routes.observer = secure ? options_.secure_observer : options_.read_only_observer;
+  if (options_.more_routes) options_.more_routes(routes, secure && options_.debugging_handlers);
   if (secure && options_.debugging_handlers)
     AddDebuggingRoutes(routes);
   else

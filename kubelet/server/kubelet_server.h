@@ -3,6 +3,7 @@
 // Endpoints, words and statuses are those of Kubernetes 1.36. Loop only.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,11 @@ struct KubeletServerOptions {
   bool system_log_handler = true;
   bool profiling_handler = true;
   std::string system_log_dir = "/var/log";
+  // Adds the endpoints of other rooms. `debugging`: on the secure port with debugging handlers.
+  std::function<void(HttpRoutes&, bool debugging)> more_routes{};
+  // Who hears of requests on the secure and on the read-only port; may be null, outlive the server.
+  HttpObserver* secure_observer = nullptr;
+  HttpObserver* read_only_observer = nullptr;
   // 1,000 idle and 200 active clients fit.
   HttpLimits limits{.connections = 2048};
 };

@@ -69,7 +69,7 @@ void MetricsText::Write(std::string_view suffix, const Labels& labels, double va
 
 void MetricsText::Histogram(const Labels& labels, const std::vector<double>& bounds,
                             const std::vector<uint64_t>& counts, double sum) {
-  KCHECK(counts.size() == bounds.size() + 1);
+  KEELSON_CHECK(counts.size() == bounds.size() + 1);
   uint64_t below = 0;
   for (size_t i = 0; i < counts.size(); ++i) {
     below += counts[i];
@@ -93,7 +93,7 @@ Family::Family(MetricType type, std::string name, std::string help, std::vector<
 }
 
 Family::Series& Family::SeriesOf(const std::vector<std::string>& values) {
-  KCHECK(values.size() == labels_.size());
+  KEELSON_CHECK(values.size() == labels_.size());
   Series& series = series_[values];
   if (type_ == MetricType::kHistogram && series.counts.empty())
     series.counts.resize(bounds_.size() + 1);

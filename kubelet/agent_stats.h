@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the agent measures and counts, and the endpoints that show it. For the files of the agent
+// only. Loop only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/loop.h"
+#include "cgroups/pod_cgroups.h"
+#include "kubelet/options/options.h"
+#include "kubelet/server/debug_endpoints.h"
+#include "kubelet/server/kubelet_server.h"
+#include "kubelet/server/metrics_endpoints.h"
+#include "kubelet/server/stats_endpoints.h"
+#include "kubelet/stats/collector.h"
+#include "kubelet/stats/kubelet_metrics.h"
+
+namespace keelson::cri {
+class GrpcRuntime;
+}
+namespace keelson::probes {
+class NodeProber;
+}
+
+namespace keelson::kubelet {
+
+class PodManager;
+class Pleg;
+struct PodServices;
+
+struct AgentStatsDeps {
+  base::Loop& loop;
+  cri::GrpcRuntime& runtime;
+  cgroups::PodCgroups& groups;
+  PodManager& pods;
+  Pleg& pleg;
+  probes::NodeProber& prober;
+  PodServices& services;
+  NodeView& view;
+};
+
+class AgentStats {
+ public:
+  // Hears from `deps` from now on. None of them calls it, or is called, once the agent was shut down;
+  // until then they and `options` live.
+  AgentStats(AgentStatsDeps deps, const KubeletOptions& options, const std::string& node_name);
+  // Adds the endpoints to a server that is to be made; it must not outlive this.
+  void AddTo(KubeletServerOptions* server);
+  KubeletMetrics& metrics() { return metrics_; }
+
+ private:
+  void Listen();
+  std::vector<StatsPod> Pods() const;
+  std::vector<HealthCheck> Checks() const;
+  void ForgetProbes();
+  void WritePods(MetricsText& text) const;
+  void WriteContainers(MetricsText& text) const;
+  void WriteNode(MetricsText& text) const;
+
+  const AgentStatsDeps deps_;
+  const std::string node_name_;
+  KubeletMetrics metrics_;
+  StatsCollector collector_;
+  StatsEndpoints stats_;
+  MetricsEndpoints counts_;
+  DebugEndpoints debug_;
+};
+
+}  // namespace keelson::kubelet
