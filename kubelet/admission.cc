@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "base/strings.h"
+#include "kubelet/preemption.h"
 #include "kubelet/resources.h"
 
 namespace keelson::kubelet {
@@ -47,14 +48,77 @@ bool PortsClash(const v1::Pod& pod, const std::vector<const v1::Pod*>& others) {
   return false;
 }
 
-Rejection OutOf(const std::string& resource, int64_t requested, int64_t used, int64_t capacity) {
-  return {StrCat("OutOf", resource),
-          StrCat("Node didn't have enough resource: ", resource, ", requested: ", requested,
-                 ", used: ", used, ", capacity: ", capacity)};
+std::string Joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) base::StrAppend(&text, text.empty() ? "" : " ", word);
+  return text;
+}
+
+// A name with a domain that is not Kubernetes' own. Nodes that do not have such a resource leave it
+// to the cluster.
+bool IsExtendedResource(const std::string& name) {
+  return name.find('/') != std::string::npos && name.find("kubernetes.io/") == std::string::npos &&
+         !name.starts_with("requests.");
+}
+
+// Of what is neither cpu nor memory, the kinds that a node counts.
+bool IsCounted(const std::string& name, const NodeAllocatable& node) {
+  if (node.other.empty()) return false;
+  if (IsExtendedResource(name)) return node.other.contains(name);
+  return name == "ephemeral-storage" || name.starts_with("hugepages-") ||
+         name.find('/') != std::string::npos;
+}
+
+int64_t At(const std::map<std::string, int64_t>& map, const std::string& name) {
+  const auto found = map.find(name);
+  return found == map.end() ? 0 : found->second;
+}
+
+}  // namespace
+
+struct Admission::Shortfall {
+  std::string resource;
+  int64_t requested, used, capacity;
+
+  Rejection ToRejection() const {
+    return {StrCat("OutOf", resource),
+            StrCat("Node didn't have enough resource: ", resource, ", requested: ", requested,
+                   ", used: ", used, ", capacity: ", capacity)};
+  }
+};
+
+AdmissionVerdict Admission::Consider(const v1::Pod& pod,
+                                     const std::vector<const v1::Pod*>& others) const {
+  if (auto rejection = CheckPressure(pod)) return {rejection};
+  if (std::string objection = sysctls_.Objection(pod); !objection.empty())
+    return {Rejection{"SysctlForbidden", StrCat("forbidden sysctl: ", objection)}};
+  if (auto rejection = CheckSystem(pod)) return {rejection};
+  const std::vector<Shortfall> shortfalls = Shortfalls(pod, others);
+  // Others can end for a critical pod, so that only the rest counts.
+  const bool critical = IsCriticalPod(pod);
+  if (!shortfalls.empty() && !critical) return {shortfalls[0].ToRejection()};
+  if (auto rejection = CheckPlace(pod, others)) return {rejection};
+  if (last_check_)
+    if (auto rejection = last_check_()) return {rejection};
+  if (shortfalls.empty()) return {};
+  return MakeRoom(pod, others, shortfalls);
+}
+
+// Critical pods pass: the system needs them to get better.
+std::optional<Rejection> Admission::CheckPressure(const v1::Pod& pod) const {
+  if (pressure_.empty() || IsCriticalPod(pod)) return std::nullopt;
+  if (pressure_.size() == 1 && pressure_[0] == "MemoryPressure") {
+    if (QosOf(pod) != cgroups::QosClass::kBestEffort) return std::nullopt;
+    v1::Taint taint;
+    taint.set_key("node.kubernetes.io/memory-pressure");
+    taint.set_effect("NoSchedule");
+    if (Tolerates(pod, taint)) return std::nullopt;
+  }
+  return Rejection{"Evicted", StrCat("The node had condition: [", Joined(pressure_), "]. ")};
 }
 
 // What no other pod's end can mend. The first looks at the pod's labels, as upstream does.
-std::optional<Rejection> CheckSystem(const v1::Pod& pod) {
+std::optional<Rejection> Admission::CheckSystem(const v1::Pod& pod) const {
   auto label = pod.metadata().labels().find("kubernetes.io/os");
   if (label != pod.metadata().labels().end() && label->second != "linux")
     return Rejection{"PodOSSelectorNodeLabelDoesNotMatch",
@@ -62,38 +126,71 @@ std::optional<Rejection> CheckSystem(const v1::Pod& pod) {
   if (pod.spec().has_os() && pod.spec().os().name() != "linux")
     return Rejection{"PodOSNotSupported",
                      "Failed to admit pod as the OS field doesn't match node OS"};
+  const bool strict = pod.spec().securitycontext().supplementalgroupspolicy() == "Strict";
+  if (strict && !supplemental_groups_policy_.value_or(true))
+    return Rejection{"SupplementalGroupsPolicyNotSupported",
+                     "SupplementalGroupsPolicy=Strict is not supported in this node"};
   return std::nullopt;
 }
 
-}  // namespace
-
-std::optional<Rejection> Admission::Decide(const v1::Pod& pod,
-                                           const std::vector<const v1::Pod*>& others) const {
-  if (auto rejection = CheckSystem(pod)) return rejection;
-  if (auto rejection = CheckResources(pod, others)) return rejection;
+// Whether it is the right node, whoever else runs there.
+std::optional<Rejection> Admission::CheckPlace(const v1::Pod& pod,
+                                               const std::vector<const v1::Pod*>& others) const {
+  if (node_ && !MatchesNode(pod, *node_))
+    return Rejection{"NodeAffinity",
+                     "Predicate NodeAffinity failed: node(s) didn't match Pod's node "
+                     "affinity/selector"};
+  if (node_ && !pod.spec().nodename().empty() && pod.spec().nodename() != node_->name)
+    return Rejection{"NodeName",
+                     "Predicate NodeName failed: node(s) didn't match the requested node name"};
   if (PortsClash(pod, others))
     return Rejection{"NodePorts",
                      "Predicate NodePorts failed: node(s) didn't have free ports for the requested "
                      "pod ports"};
+  if (!node_ || IsStaticPod(pod)) return std::nullopt;
+  for (const v1::Taint& taint : node_->taints)
+    if (taint.effect() == "NoExecute" && !Tolerates(pod, taint))
+      return Rejection{"TaintToleration",
+                       "Predicate TaintToleration failed: node(s) had taints that the pod didn't "
+                       "tolerate"};
   return std::nullopt;
 }
 
-std::optional<Rejection> Admission::CheckResources(
+std::vector<Admission::Shortfall> Admission::Shortfalls(
     const v1::Pod& pod, const std::vector<const v1::Pod*>& others) const {
-  const int64_t count = static_cast<int64_t>(others.size());
-  if (count + 1 > node_.pods) return OutOf("pods", 1, count, node_.pods);
-  int64_t used_cpu = 0, used_memory = 0;
+  std::vector<Shortfall> all;
+  const auto check = [&](const std::string& name, int64_t wanted, int64_t used, int64_t capacity) {
+    if (wanted > 0 && wanted > capacity - used) all.push_back({name, wanted, used, capacity});
+  };
+  PodResources used;
   for (const v1::Pod* other : others) {
-    PodResources theirs = RequestsOf(*other);
-    used_cpu += theirs.milli_cpu;
-    used_memory += theirs.memory_bytes;
+    const PodResources theirs = RequestsOf(*other);
+    used.milli_cpu += theirs.milli_cpu;
+    used.memory_bytes += theirs.memory_bytes;
+    for (const auto& [name, amount] : theirs.other) used.other[name] += amount;
   }
-  PodResources wants = RequestsOf(pod);
-  if (wants.milli_cpu > 0 && wants.milli_cpu > node_.milli_cpu - used_cpu)
-    return OutOf("cpu", wants.milli_cpu, used_cpu, node_.milli_cpu);
-  if (wants.memory_bytes > 0 && wants.memory_bytes > node_.memory_bytes - used_memory)
-    return OutOf("memory", wants.memory_bytes, used_memory, node_.memory_bytes);
-  return std::nullopt;
+  const PodResources wants = RequestsOf(pod);
+  check("pods", 1, static_cast<int64_t>(others.size()), allocatable_.pods);
+  check("cpu", wants.milli_cpu, used.milli_cpu, allocatable_.milli_cpu);
+  check("memory", wants.memory_bytes, used.memory_bytes, allocatable_.memory_bytes);
+  for (const auto& [name, amount] : wants.other)
+    if (IsCounted(name, allocatable_))
+      check(name, amount, At(used.other, name), At(allocatable_.other, name));
+  return all;
+}
+
+AdmissionVerdict Admission::MakeRoom(const v1::Pod& pod, const std::vector<const v1::Pod*>& others,
+                                     const std::vector<Shortfall>& shortfalls) const {
+  std::vector<Shortage> shortages;
+  for (const Shortfall& s : shortfalls)
+    shortages.push_back({s.resource, s.requested - (s.capacity - s.used)});
+  auto preempt = PodsToPreempt(pod, others, shortages);
+  if (!preempt.ok())
+    return {Rejection{
+        "UnexpectedAdmissionError",
+        StrCat("Unexpected error while attempting to recover from admission failure: ",
+               base::Message(preempt.status()))}};
+  return {shortfalls[0].ToRejection(), *std::move(preempt)};
 }
 
 }  // namespace keelson::kubelet

@@ -45,9 +45,12 @@ PodResources FromMap(const ResourceMap& map) {
   r.memory_bytes = Bytes(map, "memory");
   r.cpu_bounded = r.milli_cpu > 0;
   r.memory_bounded = r.memory_bytes > 0;
-  for (const auto& [name, quantity] : map)
+  for (const auto& [name, quantity] : map) {
+    if (name == "cpu" || name == "memory") continue;
+    r.other[name] = Bytes(map, name);
     if (name.starts_with(kHugepages))
-      r.hugepages[CgroupPageName(name.substr(kHugepages.size()))] = Bytes(map, name);
+      r.hugepages[CgroupPageName(name.substr(kHugepages.size()))] = r.other[name];
+  }
   return r;
 }
 
@@ -55,6 +58,7 @@ void Add(PodResources& to, const PodResources& other) {
   to.milli_cpu += other.milli_cpu;
   to.memory_bytes += other.memory_bytes;
   for (const auto& [size, bytes] : other.hugepages) to.hugepages[size] += bytes;
+  for (const auto& [name, amount] : other.other) to.other[name] += amount;
   to.cpu_bounded &= other.cpu_bounded;
   to.memory_bounded &= other.memory_bounded;
 }
@@ -64,6 +68,8 @@ void Max(PodResources& to, const PodResources& other) {
   to.memory_bytes = std::max(to.memory_bytes, other.memory_bytes);
   for (const auto& [size, bytes] : other.hugepages)
     to.hugepages[size] = std::max(to.hugepages[size], bytes);
+  for (const auto& [name, amount] : other.other)
+    to.other[name] = std::max(to.other[name], amount);
   to.cpu_bounded &= other.cpu_bounded;
   to.memory_bounded &= other.memory_bounded;
 }
@@ -96,7 +102,10 @@ PodResources Aggregate(const v1::Pod& pod, Pick pick) {
       sum.memory_bounded = true;
     }
     for (const auto& [size, bytes] : own.hugepages) sum.hugepages[size] = bytes;
+    for (const auto& [name, amount] : own.other) sum.other[name] = amount;
   }
+  for (const auto& [name, amount] : FromMap(pod.spec().overhead()).other)
+    sum.other[name] += amount;
   sum.milli_cpu += Milli(pod.spec().overhead(), "cpu");
   sum.memory_bytes += Bytes(pod.spec().overhead(), "memory");
   return sum;

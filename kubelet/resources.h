@@ -22,6 +22,8 @@ struct PodResources {
   int64_t milli_cpu = 0;
   int64_t memory_bytes = 0;
   std::map<std::string, int64_t> hugepages;  // "2MB" -> bytes
+  // All but cpu and memory by their names in the API: ephemeral-storage, hugepages-2Mi, a.b/device.
+  std::map<std::string, int64_t> other;
   // For limits: whether every container has one.
   bool cpu_bounded = true;
   bool memory_bounded = true;

@@ -128,8 +128,8 @@ Task<absl::Status> SdLoginBus::Call(sd_bus_message* message, std::string what) {
   const sd_bus_error* error = sd_bus_message_get_error(reply_.get);
   if (error == nullptr) co_return absl::OkStatus();
   const absl::Status failed = BusStatus(-sd_bus_message_get_errno(reply_.get), what);
-  co_return absl::Status(failed.code(),
-                         base::ToAbsl(StrCat(what, ": ", error->message ? error->message : error->name)));
+  const std::string text = StrCat(what, ": ", error->message ? error->message : error->name);
+  co_return absl::Status(failed.code(), text);
 }
 
 Task<absl::Status> SdLoginBus::Listen() {

@@ -2,8 +2,8 @@
 // Graceful node shutdown (KEP-2000, KEP-2712): logind is held up while pods end, those of low
 // priority first.
 //
-// Loop only; borrows what it is given. Without a system bus or logind at the start it says so and is
-// off, as upstream; a connection that breaks later is made again each second.
+// Loop only; borrows what it is given. Without a system bus or logind at the start it says so and
+// is off, as upstream; a connection that breaks later is made again each second.
 #pragma once
 
 #include <functional>
