@@ -7,15 +7,15 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "cri/error.h"
+#include "kubelet/pod_terminator.h"
 
 namespace keelson::kubelet {
 
 using base::StrCat;
 using base::Task;
+using std::chrono::seconds;
 
 namespace {
-
-constexpr std::chrono::seconds kHookFailedGrace(30);
 
 bool MountsAt(const v1::Container& c, std::string_view path) {
   for (const auto& mount : c.volumemounts())
@@ -81,14 +81,30 @@ Task<absl::Status> ContainerStarter::RunPostStart(const StartRequest& request,
   if (hook.ok()) co_return hook;
   // Without the hook's output: events are read by more people than statuses are.
   Event(request, spec, EventType::kWarning, "FailedPostStartHook", "PostStartHook failed");
-  Event(request, spec, EventType::kNormal, "Killing",
-        StrCat("FailedPostStartHook: container ", spec.name(), " is stopped"));
-  absl::Status stopped = co_await s_.runtime.StopContainer(id, kHookFailedGrace);
+  Event(request, spec, EventType::kNormal, "Killing", "FailedPostStartHook");
+  absl::Status stopped = co_await StopUnhooked(request, spec, id);
   if (!stopped.ok())
     KLOG_WARNING("Cannot stop a container whose postStart hook failed",
                  {"pod", ShortName(*request.pod)}, {"container", spec.name()}, {"err", stopped});
   s_.pleg.MarkChanged(request.pod->metadata().uid());
   co_return hook;
+}
+
+Task<absl::Status> ContainerStarter::StopUnhooked(const StartRequest& request,
+                                                  const v1::Container& spec, std::string id) {
+  base::Clock& clock = s_.loop.clock();
+  const base::MonoTime begun = clock.Monotonic();
+  const seconds grace(GraceSeconds(*request.pod, std::nullopt, nullptr));
+  if (probes::HasPreStop(spec)) {
+    probes::HookTarget target{spec.name(), id, request.pod_ips};
+    absl::Status hook = co_await s_.hooks.PreStop(request.pod, std::move(target), grace);
+    if (!hook.ok())
+      Event(request, spec, EventType::kWarning, "FailedPreStopHook", "PreStopHook failed");
+  }
+  const base::Nanos used = clock.Monotonic() - begun;
+  const seconds left = std::max(seconds(1), std::chrono::ceil<seconds>(grace - used));
+  absl::Status stopped = co_await s_.runtime.StopContainer(id, left);
+  co_return absl::IsNotFound(stopped) ? absl::OkStatus() : stopped;
 }
 
 Task<absl::StatusOr<ContainerInputs>> ContainerStarter::Gather(const StartRequest& request,
@@ -105,10 +121,14 @@ Task<absl::StatusOr<ContainerInputs>> ContainerStarter::Gather(const StartReques
   inputs.restart_count = request.action.first
                              ? std::max(request.action.restart_count, files->past_restarts)
                              : request.action.restart_count;
+  auto environment =
+      co_await FetchEnvironment(s_.loop, s_.objects, request.pod, &spec, request.volumes);
+  if (!environment.ok()) co_return environment.status();
+  inputs.environment = *std::move(environment);
   for (int i = 0; i < spec.volumemounts_size(); ++i) {
     const v1::VolumeMount& mount = spec.volumemounts(i);
     if (mount.subpath().empty() && mount.subpathexpr().empty()) continue;
-    auto sub_path = s_.config.SubPath(*request.pod, spec, mount, request.pod_ips);
+    auto sub_path = s_.config.SubPath(*request.pod, spec, mount, inputs);
     if (!sub_path.ok()) co_return sub_path.status();
     auto volume = request.volumes.find(mount.name());
     if (volume == request.volumes.end())

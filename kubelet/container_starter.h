@@ -44,6 +44,9 @@ class ContainerStarter {
                                                      const v1::Container& spec);
   base::Task<absl::Status> RunPostStart(const StartRequest& request, const v1::Container& spec,
                                         std::string id);
+  // As any container is stopped: preStop hook, then what is left of the pod's grace period.
+  base::Task<absl::Status> StopUnhooked(const StartRequest& request, const v1::Container& spec,
+                                        std::string id);
   void Event(const StartRequest& request, const v1::Container& spec, EventType type,
              std::string_view reason, std::string message);
 
