@@ -178,7 +178,11 @@ Task<absl::Status> Agent::Start() {
   CO_RETURN_IF_ERROR(CheckNode());
   CO_RETURN_IF_ERROR(MakeDirs());
   if (!options_.kubeconfig.empty()) {
-    auto cluster = Cluster::Make(loop_, options_, node_name_);
+    auto count = [this](const std::string& host, const std::string& method, int code,
+                        base::Nanos took) {
+      if (parts_ && parts_->stats) parts_->stats->metrics().ApiCall(host, method, code, took);
+    };
+    auto cluster = Cluster::Make(loop_, options_, node_name_, std::move(count));
     CO_RETURN_IF_ERROR(cluster.status());
     cluster_ = *std::move(cluster);
   }

@@ -136,7 +136,9 @@ Task<absl::StatusOr<HttpApiServer::ExchangePtr>> HttpApiServer::SendOnce(
   *who = *credentials;
   co_await TakeTurn();
   const bool streaming = call.streaming;
-  const base::MonoTime head_due = loop_.clock().Monotonic() + options_.timeout;
+  const std::string method = call.method;
+  const base::MonoTime sent = loop_.clock().Monotonic();
+  const base::MonoTime head_due = sent + options_.timeout;
   auto exchange = transport_->Start(std::move(call), **credentials);
   CO_RETURN_IF_ERROR(exchange.status());
   Exchange& running = **exchange;
@@ -148,6 +150,7 @@ Task<absl::StatusOr<HttpApiServer::ExchangePtr>> HttpApiServer::SendOnce(
     const bool woken = co_await running.changed.WaitUntil(loop_.clock(), head_due);
     if (!woken && !running.head_done && !running.done) {
       transport_->engine().GiveUpSilent(running.started());
+      transport_->Answered(method, 0, loop_.clock().Monotonic() - sent);
       co_return absl::DeadlineExceededError(
           StrCat(what, ": no answer after ", base::GoDuration(options_.timeout)));
     }
@@ -155,6 +158,8 @@ Task<absl::StatusOr<HttpApiServer::ExchangePtr>> HttpApiServer::SendOnce(
   if (running.done && running.result == CURLE_OPERATION_TIMEDOUT) {
     transport_->engine().GiveUpSilent(running.started());
   }
+  transport_->Answered(method, running.head_done ? static_cast<int>(running.status) : 0,
+                       loop_.clock().Monotonic() - sent);
   co_return std::move(exchange);
 }
 

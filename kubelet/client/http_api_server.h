@@ -6,6 +6,7 @@
 // is libcurl's, in a thread it ends itself.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -16,6 +17,10 @@
 
 namespace keelson::kubelet::client {
 
+// Hears of each attempt: whose server, GET, the status (0: there was no answer) and after what time.
+using OnAnswer = std::function<void(const std::string& host, const std::string& method, int code,
+                                    base::Nanos took)>;
+
 struct TransportOptions {
   std::string user_agent;  // kubelet/v1.36.0 (linux/amd64) ...
   // client-go's ReadIdleTimeout and PingTimeout: after so much silence on a connection in use the
@@ -23,6 +28,7 @@ struct TransportOptions {
   base::Nanos idle_probe = std::chrono::seconds(30);
   base::Nanos probe_timeout = std::chrono::seconds(15);
   base::Nanos connect_timeout = std::chrono::seconds(30);
+  OnAnswer on_answer{};
 };
 
 class Transport {

@@ -84,6 +84,14 @@ absl::StatusOr<std::unique_ptr<Exchange>> CurlTransport::Start(HttpCall call,
   return exchange;
 }
 
+void CurlTransport::Answered(const std::string& method, int code, base::Nanos took) const {
+  if (!options_.on_answer) return;
+  const std::string& url = config_.cluster.server;
+  const size_t scheme = url.find("://");
+  const size_t begin = scheme == url.npos ? 0 : scheme + 3;
+  options_.on_answer(url.substr(begin, url.find('/', begin) - begin), method, code, took);
+}
+
 void CurlTransport::Dress(Exchange* exchange, const std::string& path,
                           const Credentials& who) const {
   CURL* easy = exchange->easy();

@@ -36,6 +36,9 @@ class CurlTransport : public Transport {
   // Sends the call as `who`. New TLS credentials first end the connections of the old.
   absl::StatusOr<std::unique_ptr<Exchange>> Start(HttpCall call, const Credentials& who);
 
+  // Tells who asked to hear of answers.
+  void Answered(const std::string& method, int code, base::Nanos took) const;
+
   void CloseConnections() override { engine_->GiveUp(base::MonoTime::max()); }
   std::optional<base::WallTime> CertificateExpiry() const override {
     return credentials_->CertificateExpiry();

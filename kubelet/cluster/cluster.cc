@@ -47,7 +47,8 @@ NodeKeeperOptions KeeperOptions(const KubeletOptions& o, NodeSettings settings) 
 
 absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Make(base::Loop& loop,
                                                        const KubeletOptions& options,
-                                                       std::string node_name) {
+                                                       std::string node_name,
+                                                       client::OnAnswer on_answer) {
   auto config = client::LoadKubeConfig(options.kubeconfig);
   if (!config.ok()) return config.status();
   for (const auto& warning : config->warnings)
@@ -55,6 +56,7 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Make(base::Loop& loop,
   client::TransportOptions transport;
   transport.user_agent =
       base::StrCat("kubelet/", KubeletVersion(), " (linux/", GoArchitecture(), ")");
+  transport.on_answer = std::move(on_answer);
   auto made = client::Transport::Create(loop, *std::move(config), std::move(transport));
   if (!made.ok()) return made.status();
   return std::unique_ptr<Cluster>(

@@ -34,7 +34,8 @@ class Cluster {
   // the cluster. InvalidArgument and NotFound say which file is wrong, and how.
   static absl::StatusOr<std::unique_ptr<Cluster>> Make(base::Loop& loop,
                                                        const KubeletOptions& options,
-                                                       std::string node_name);
+                                                       std::string node_name,
+                                                       client::OnAnswer on_answer = {});
   ~Cluster();
 
   client::ApiServer& api() { return *api_; }

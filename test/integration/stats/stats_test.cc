@@ -2,6 +2,7 @@
 // What the agent says that pods use, against what they do: on a real runtime and kernel.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cmath>
@@ -90,7 +91,8 @@ class StatsTest : public testing::Test {
     return {};
   }
   static api::ContainerStats Container(const api::Summary& summary, const std::string& name) {
-    for (const auto& container : Pod(summary).containers())
+    const api::PodStats pod = Pod(summary);
+    for (const auto& container : pod.containers())
       if (container.name() == name) return container;
     ADD_FAILURE() << summary.DebugString();
     return {};
@@ -169,7 +171,7 @@ TEST_F(StatsTest, TheSummarySaysHowTheNodeIs) {
   EXPECT_GT(node.runtime().imagefs().capacitybytes(), node.runtime().imagefs().usedbytes());
   EXPECT_GT(node.rlimit().maxpid(), node.rlimit().curproc());
   ASSERT_GE(node.systemcontainers_size(), 1);
-  const auto& pods = node.systemcontainers(node.systemcontainers_size() - 1);
+  const api::ContainerStats& pods = node.systemcontainers(node.systemcontainers_size() - 1);
   EXPECT_EQ(pods.name(), "pods");
   EXPECT_GT(pods.cpu().usagecorenanoseconds(), 0u);
 }
