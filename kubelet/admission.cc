@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "kubelet/preemption.h"
 #include "kubelet/resources.h"
+#include "proto/codec/quantity.h"
 
 namespace keelson::kubelet {
 
@@ -69,12 +70,48 @@ bool IsCounted(const std::string& name, const NodeAllocatable& node) {
          name.find('/') != std::string::npos;
 }
 
+// Any profile but unconfined, in a field or in the annotations that were before it.
+bool NeedsAppArmor(const v1::Pod& pod) {
+  const auto confined = [](const auto& context) {
+    return context.has_apparmorprofile() && context.apparmorprofile().type() != "Unconfined";
+  };
+  const auto any = [&](const auto& containers) {
+    return std::any_of(containers.begin(), containers.end(),
+                       [&](const auto& c) { return confined(c.securitycontext()); });
+  };
+  const v1::PodSpec& spec = pod.spec();
+  if (confined(spec.securitycontext()) || any(spec.containers()) || any(spec.initcontainers()))
+    return true;
+  const auto& annotations = pod.metadata().annotations();
+  return std::any_of(annotations.begin(), annotations.end(), [](const auto& annotation) {
+    return annotation.first.starts_with("container.apparmor.security.beta.kubernetes.io/") &&
+           annotation.second != "unconfined";
+  });
+}
+
 int64_t At(const std::map<std::string, int64_t>& map, const std::string& name) {
   const auto found = map.find(name);
   return found == map.end() ? 0 : found->second;
 }
 
 }  // namespace
+
+NodeAllocatable ToAllocatable(const std::map<std::string, std::string>& quantities) {
+  NodeAllocatable node;
+  for (const auto& [name, text] : quantities) {
+    const auto quantity = proto::Quantity::Parse(text);
+    if (!quantity.ok()) continue;
+    if (name == "cpu")
+      node.milli_cpu = quantity->MilliValue();
+    else if (name == "memory")
+      node.memory_bytes = quantity->Value();
+    else if (name == "pods")
+      node.pods = quantity->Value();
+    else
+      node.other[name] = quantity->Value();
+  }
+  return node;
+}
 
 struct Admission::Shortfall {
   std::string resource;
@@ -98,6 +135,8 @@ AdmissionVerdict Admission::Consider(const v1::Pod& pod,
   const bool critical = IsCriticalPod(pod);
   if (!shortfalls.empty() && !critical) return {shortfalls[0].ToRejection()};
   if (auto rejection = CheckPlace(pod, others)) return {rejection};
+  if (!apparmor_.value_or(true) && NeedsAppArmor(pod))
+    return {Rejection{"AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host"}};
   if (last_check_)
     if (auto rejection = last_check_()) return {rejection};
   if (shortfalls.empty()) return {};

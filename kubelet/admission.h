@@ -30,6 +30,9 @@ struct NodeAllocatable {
   std::map<std::string, int64_t> other = {};
 };
 
+// From the quantities of a node's status.allocatable; what does not parse counts for nothing.
+NodeAllocatable ToAllocatable(const std::map<std::string, std::string>& quantities);
+
 struct AdmissionVerdict {
   std::optional<Rejection> rejection;  // nullopt: admitted
   // For a critical pod: it is admitted once these have ended, and `rejection` says why not before.
@@ -54,6 +57,8 @@ class Admission {
   void SetNode(NodeTerms node) { node_ = std::move(node); }
   // Whether the runtime has supplementalGroupsPolicy. Until it is told, that is not checked.
   void SetSupplementalGroupsPolicy(bool supported) { supplemental_groups_policy_ = supported; }
+  // Whether the kernel has AppArmor. Until it is told, that is not checked.
+  void SetAppArmor(bool enabled) { apparmor_ = enabled; }
   // The node's pressure conditions: MemoryPressure, DiskPressure, PIDPressure.
   void SetPressure(std::vector<std::string> conditions) { pressure_ = std::move(conditions); }
   // Asked when nothing else objects: NodeShutdown::Admit.
@@ -75,7 +80,7 @@ class Admission {
   NodeAllocatable allocatable_;
   SysctlPolicy sysctls_;
   std::optional<NodeTerms> node_;
-  std::optional<bool> supplemental_groups_policy_;
+  std::optional<bool> supplemental_groups_policy_, apparmor_;
   std::vector<std::string> pressure_;
   std::function<std::optional<Rejection>()> last_check_;
 };

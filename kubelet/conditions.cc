@@ -134,6 +134,7 @@ void Add(const StatusInput& in, const std::string& type, const Outcome& outcome,
     SetTime(in.now, c->mutable_lasttransitiontime());
 }
 
+constexpr char kDisruption[] = "DisruptionTarget";
 constexpr std::array<std::string_view, 8> kOurs = {
     "PodReadyToStartContainers", "Initialized",           "Ready",
     "ContainersReady",           "PodScheduled",          "AllContainersRestarting",
@@ -160,8 +161,13 @@ void AddConditions(const StatusInput& in, v1::PodStatus& status) {
   Add(in, "PodScheduled", {}, status);
   if (auto restarting = AllContainersRestarting(in, status))
     Add(in, "AllContainersRestarting", *restarting, status);
+  // Shared with eviction and others, who set it on the object.
+  const bool disrupted = in.verdict && !in.verdict->disruption.empty();
+  if (disrupted)
+    Add(in, kDisruption, {true, "TerminationByKubelet", in.verdict->disruption}, status);
   for (const auto& c : in.pod.status().conditions())
-    if (!IsOurCondition(c.type())) *status.add_conditions() = c;
+    if (!IsOurCondition(c.type()) && !(disrupted && c.type() == kDisruption))
+      *status.add_conditions() = c;
 }
 
 }  // namespace keelson::kubelet

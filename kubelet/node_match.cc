@@ -5,6 +5,8 @@
 #include <charconv>
 #include <optional>
 
+#include "proto/k8s/node.pb.h"
+
 namespace keelson::kubelet {
 namespace {
 
@@ -60,6 +62,14 @@ bool Matches(const v1::NodeSelectorTerm& term, const NodeTerms& node) {
 }
 
 }  // namespace
+
+NodeTerms TermsOf(const v1::Node& node) {
+  NodeTerms terms;
+  terms.name = node.metadata().name();
+  terms.labels.insert(node.metadata().labels().begin(), node.metadata().labels().end());
+  terms.taints.assign(node.spec().taints().begin(), node.spec().taints().end());
+  return terms;
+}
 
 bool MatchesNode(const v1::Pod& pod, const NodeTerms& node) {
   for (const auto& [key, value] : pod.spec().nodeselector()) {

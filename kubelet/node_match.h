@@ -8,6 +8,10 @@
 
 #include "kubelet/pod.h"
 
+namespace k8s::v1 {
+class Node;
+}
+
 namespace keelson::kubelet {
 
 // The node as its object says it.
@@ -16,6 +20,8 @@ struct NodeTerms {
   std::map<std::string, std::string> labels;
   std::vector<v1::Taint> taints;
 };
+
+NodeTerms TermsOf(const v1::Node& node);
 
 // nodeSelector and required node affinity; a term that is malformed or empty matches nothing.
 bool MatchesNode(const v1::Pod& pod, const NodeTerms& node);

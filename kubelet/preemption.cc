@@ -93,6 +93,11 @@ bool MayPreempt(const v1::Pod& pod, const v1::Pod& other) {
          pod.spec().priority() > other.spec().priority();
 }
 
+PodVerdict Preempted() {
+  return {"Preempting", "Preempted in order to admit critical pod",
+          "Pod was preempted by Kubelet to accommodate a critical pod."};
+}
+
 absl::StatusOr<std::vector<const v1::Pod*>> PodsToPreempt(const v1::Pod& pod,
                                                           const std::vector<const v1::Pod*>& pods,
                                                           const std::vector<Shortage>& shortages) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "kubelet/pod.h"
+#include "kubelet/status.h"
 
 namespace keelson::kubelet {
 
@@ -26,5 +27,8 @@ absl::StatusOr<std::vector<const v1::Pod*>> PodsToPreempt(const v1::Pod& pod,
 
 // Whether `other` may be ended for `pod`.
 bool MayPreempt(const v1::Pod& pod, const v1::Pod& other);
+
+// What a pod gets that is ended so; reason and message are those of its event, too.
+PodVerdict Preempted();
 
 }  // namespace keelson::kubelet

@@ -19,6 +19,8 @@ namespace keelson::kubelet {
 struct PodVerdict {
   std::string reason;
   std::string message;
+  // Message of the condition DisruptionTarget (KEP-3329); empty: it gets none.
+  std::string disruption = {};
 };
 
 struct StatusInput {

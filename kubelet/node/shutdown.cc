@@ -179,8 +179,8 @@ Task<void> NodeShutdown::EndPods() {
 }
 
 Task<void> NodeShutdown::EndStep(ShutdownStep step) {
-  const PodVerdict verdict{"Terminated",
-                           "Pod was terminated in response to imminent node shutdown."};
+  const std::string why = "Pod was terminated in response to imminent node shutdown.";
+  const PodVerdict verdict{"Terminated", why, why};
   const base::MonoTime due = loop_.clock().Monotonic() + seconds(step.group.seconds);
   for (const PodPtr& pod : step.pods)
     hooks_.end_pod(pod->metadata().uid(), ShutdownGrace(*pod, step.group), verdict);

@@ -50,7 +50,7 @@ int64_t ShutdownGrace(const v1::Pod& pod, const ShutdownGroup& group);
 struct ShutdownHooks {
   // Pods that are not over.
   std::function<std::vector<PodPtr>()> active_pods;
-  // Ends a pod; its verdict and condition DisruptionTarget are those of a shutdown.
+  // Ends a pod.
   std::function<void(const PodUid& uid, int64_t grace_seconds, const PodVerdict& verdict)> end_pod;
   // No container of it runs and no volume is mounted.
   std::function<bool(const PodUid& uid)> pod_ended;

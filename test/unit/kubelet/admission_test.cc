@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "kubelet/preemption.h"
+#include "kubelet/status.h"
+#include "proto/k8s/node.pb.h"
 #include "test/unit/kubelet/scene.h"
 
 namespace keelson::kubelet {
@@ -248,6 +250,83 @@ TEST(AdmissionTest, PressureRefusesPodsThatMakeItWorse) {
   EXPECT_EQ(Words(admission.Decide(critical, {})), "");
   admission.SetPressure({});
   EXPECT_EQ(Words(admission.Decide(best_effort, {})), "");
+}
+
+TEST(AdmissionTest, AppArmorIsNeededByThoseWhoAskForIt) {
+  Admission admission({2000, 1 << 30, 10});
+  const auto with = [](const std::string& profile) {
+    return PodOf("{containers: [{name: c, securityContext: {appArmorProfile: {type: " + profile +
+                 "}}}]}");
+  };
+  EXPECT_EQ(Words(admission.Decide(with("RuntimeDefault"), {})), "");
+  admission.SetAppArmor(false);
+  EXPECT_EQ(Words(admission.Decide(with("RuntimeDefault"), {})),
+            "AppArmor: Cannot enforce AppArmor: AppArmor is not enabled on the host");
+  EXPECT_EQ(Words(admission.Decide(with("Unconfined"), {})), "");
+  v1::Pod old = PodOf(kPlain);
+  (*old.mutable_metadata()
+        ->mutable_annotations())["container.apparmor.security.beta.kubernetes.io/c"] =
+      "runtime/default";
+  EXPECT_EQ(admission.Decide(old, {})->reason, "AppArmor");
+  admission.SetAppArmor(true);
+  EXPECT_EQ(Words(admission.Decide(old, {})), "");
+}
+
+TEST(ToAllocatableTest, TakesWhatANodeSays) {
+  const NodeAllocatable node = ToAllocatable({{"cpu", "1900m"},
+                                              {"memory", "1Gi"},
+                                              {"pods", "20"},
+                                              {"ephemeral-storage", "2k"},
+                                              {"a.b/gpu", "2"},
+                                              {"bad", "x"}});
+  EXPECT_EQ(node.milli_cpu, 1900);
+  EXPECT_EQ(node.memory_bytes, 1 << 30);
+  EXPECT_EQ(node.pods, 20);
+  EXPECT_THAT(node.other, ElementsAre(std::make_pair("a.b/gpu", 2),
+                                      std::make_pair("ephemeral-storage", 2000)));
+}
+
+TEST(TermsOfTest, TakesNameLabelsAndTaints) {
+  v1::Node node;
+  node.mutable_metadata()->set_name("n1");
+  (*node.mutable_metadata()->mutable_labels())["zone"] = "a";
+  node.mutable_spec()->add_taints()->set_key("k");
+  const NodeTerms terms = TermsOf(node);
+  EXPECT_EQ(terms.name, "n1");
+  EXPECT_EQ(terms.labels.at("zone"), "a");
+  ASSERT_EQ(terms.taints.size(), 1u);
+  EXPECT_EQ(terms.taints[0].key(), "k");
+}
+
+TEST(DisruptionTest, APodThatEndsForOthersSaysSoOnce) {
+  v1::Pod pod = PodOf(kPlain);
+  auto* before = pod.mutable_status()->add_conditions();
+  before->set_type("DisruptionTarget");
+  before->set_status("False");
+  const ObservedPod seen;
+  const v1::PodStatus previous;
+  const std::map<std::string, Waiting> waiting;
+  const ProbeResults probes;
+  const std::map<std::string, std::string> messages;
+  StatusInput input{pod, seen, previous, {}, {}, waiting, probes, messages, "rt", "", {}, {}};
+  input.terminating = input.terminal = true;
+  input.verdict = Preempted();
+  v1::PodStatus status = MakePodStatus(input);
+  EXPECT_EQ(status.phase(), "Failed");
+  EXPECT_EQ(status.reason(), "Preempting");
+  EXPECT_EQ(status.message(), "Preempted in order to admit critical pod");
+  const v1::PodCondition* condition = FindCondition(status, "DisruptionTarget");
+  ASSERT_NE(condition, nullptr);
+  EXPECT_EQ(condition->status(), "True");
+  EXPECT_EQ(condition->reason(), "TerminationByKubelet");
+  EXPECT_EQ(condition->message(), "Pod was preempted by Kubelet to accommodate a critical pod.");
+  EXPECT_EQ(std::count_if(status.conditions().begin(), status.conditions().end(),
+                          [](const auto& c) { return c.type() == "DisruptionTarget"; }),
+            1);
+  // Without a verdict the object's own is carried on.
+  input.verdict.reset();
+  status = MakePodStatus(input);
+  EXPECT_EQ(FindCondition(status, "DisruptionTarget")->status(), "False");
 }
 
 TEST(AdmissionTest, AShutdownHasTheLastWord) {

@@ -171,6 +171,7 @@ class NodeShutdownTest : public testing::Test {
     hooks.end_pod = [this](const PodUid& uid, int64_t grace, const PodVerdict& verdict) {
       EXPECT_EQ(verdict.reason, "Terminated");
       EXPECT_EQ(verdict.message, "Pod was terminated in response to imminent node shutdown.");
+      EXPECT_EQ(verdict.disruption, verdict.message);
       told_.push_back(uid + " " + std::to_string(grace));
     };
     hooks.pod_ended = [this](const PodUid& uid) { return ended_.contains(uid); };
