@@ -19,6 +19,18 @@ namespace {
 
 using base::StrCat;
 
+// Stages as in 1.36; none once a feature is generally available.
+struct GateInfo {
+  const char *name, *stage;
+  bool otherwise;
+};
+constexpr GateInfo kGates[] = {
+    {"ComponentFlagz", "BETA", true},           {"ComponentStatusz", "BETA", true},
+    {"ContainerCheckpoint", "BETA", true},      {"KubeletPSI", "", true},
+    {"NodeLogQuery", "", true},                 {"PodAndContainerStatsFromCRI", "ALPHA", false},
+    {"PodLogsQuerySplitStreams", "ALPHA", false},
+};
+
 bool Gate(const KubeletOptions& o, const char* name, bool otherwise) {
   auto it = o.config.featuregates().find(name);
   return it == o.config.featuregates().end() ? otherwise : it->second;
@@ -116,11 +128,16 @@ void WriteCounts(const char* name, const char* help, const std::vector<std::stri
 AgentStats::AgentStats(AgentStatsDeps deps, const KubeletOptions& options,
                        const std::string& node_name)
     : deps_(deps),
+      options_(options),
       node_name_(node_name),
       collector_(deps.loop, deps.runtime, StatsOf(options, node_name), [this] { return Pods(); }),
       stats_(collector_, {.pressure = Gate(options, "KubeletPSI", true)}),
-      counts_(metrics_, [this] { return Checks(); }, [this] { ForgetProbes(); }),
-      debug_(deps.loop, deps.view, deps.runtime, DebugOf(deps.loop, options)) {
+      counts_(metrics_, {[this] { return Checks(); }, [this] { return MeasureLogs(); },
+                         [this] { ForgetProbes(); }}),
+      debug_(deps.loop, deps.view, deps.runtime, DebugOf(deps.loop, options)),
+      node_logs_(deps.loop, "/var/log"),
+      query_node_logs_(options.config.enablesystemloghandler() &&
+                       options.config.enablesystemlogquery() && Gate(options, "NodeLogQuery", true)) {
   Listen();
 }
 
@@ -142,6 +159,8 @@ void AgentStats::Listen() {
     WriteNode(text);
     WritePods(text);
     WriteContainers(text);
+    WriteLogs(text);
+    WriteGates(text);
   });
 }
 
@@ -163,6 +182,25 @@ std::vector<StatsPod> AgentStats::Pods() const {
 std::vector<HealthCheck> AgentStats::Checks() const {
   // The loop turns and the log is written, or nobody could ask.
   return {{"log", absl::OkStatus()}, {"ping", absl::OkStatus()}, {"syncloop", deps_.view.Health()}};
+}
+
+base::Task<void> AgentStats::MeasureLogs() { logs_ = co_await collector_.MeasureLogs(); }
+
+void AgentStats::WriteLogs(MetricsText& text) const {
+  text.Family("kubelet_container_log_filesystem_used_bytes", "What a container's logs take on disk",
+              MetricType::kGauge);
+  for (const StatsCollector::LogUse& log : logs_)
+    text.Sample({{"container", log.container}, {"namespace", log.ns}, {"pod", log.pod},
+                 {"uid", log.uid}},
+                static_cast<double>(log.bytes));
+}
+
+// Of the gates that change what this agent does.
+void AgentStats::WriteGates(MetricsText& text) const {
+  text.Family("kubernetes_feature_enabled", "1 when the feature is on, else 0", MetricType::kGauge);
+  for (const GateInfo& gate : kGates)
+    text.Sample({{"name", gate.name}, {"stage", gate.stage}},
+                Gate(options_, gate.name, gate.otherwise) ? 1 : 0);
 }
 
 void AgentStats::ForgetProbes() {
@@ -232,6 +270,7 @@ void AgentStats::AddTo(KubeletServerOptions* server) {
     stats_.AddRoutes(routes);
     counts_.AddRoutes(routes);
     if (debugging) debug_.AddRoutes(routes);
+    if (debugging && query_node_logs_) node_logs_.AddRoutes(routes);
   };
   server->secure_observer = counts_.ObserverOf(true);
   server->read_only_observer = counts_.ObserverOf(false);

@@ -13,6 +13,7 @@
 #include "kubelet/server/debug_endpoints.h"
 #include "kubelet/server/kubelet_server.h"
 #include "kubelet/server/metrics_endpoints.h"
+#include "kubelet/server/node_log_query.h"
 #include "kubelet/server/stats_endpoints.h"
 #include "kubelet/stats/collector.h"
 #include "kubelet/stats/kubelet_metrics.h"
@@ -55,17 +56,24 @@ class AgentStats {
   std::vector<StatsPod> Pods() const;
   std::vector<HealthCheck> Checks() const;
   void ForgetProbes();
+  base::Task<void> MeasureLogs();
+  void WriteLogs(MetricsText& text) const;
+  void WriteGates(MetricsText& text) const;
   void WritePods(MetricsText& text) const;
   void WriteContainers(MetricsText& text) const;
   void WriteNode(MetricsText& text) const;
 
   const AgentStatsDeps deps_;
+  const KubeletOptions& options_;
   const std::string node_name_;
   KubeletMetrics metrics_;
   StatsCollector collector_;
   StatsEndpoints stats_;
   MetricsEndpoints counts_;
+  std::vector<StatsCollector::LogUse> logs_;  // as of the last scrape
   DebugEndpoints debug_;
+  NodeLogEndpoint node_logs_;
+  const bool query_node_logs_;
 };
 
 }  // namespace keelson::kubelet

@@ -20,7 +20,7 @@ constexpr std::string_view kActedOn[] = {
     "containerLogMaxSize", "containerLogMaxWorkers", "containerLogMonitorInterval",
     "containerRuntimeEndpoint", "cpuCFSQuota", "cpuCFSQuotaPeriod", "crashLoopBackOff",
     "enableDebuggingHandlers", "enableProfilingHandler", "enableServer",
-    "enableSystemLogHandler", "failCgroupV1", "failSwapOn", "fileCheckFrequency",
+    "enableSystemLogHandler", "enableSystemLogQuery", "failCgroupV1", "failSwapOn", "fileCheckFrequency",
     "healthzBindAddress", "healthzPort", "httpCheckFrequency", "imageServiceEndpoint",
     "kubeReserved", "logging.format", "logging.verbosity", "maxParallelImagePulls", "maxPods",
     "podCIDR", "podLogsDir", "podPidsLimit", "podsPerCore", "port", "readOnlyPort",

@@ -167,9 +167,7 @@ void KubeletServer::AddDebuggingRoutes(HttpRoutes& routes) {
     routes.Add("GET", "/logs/{path*}", KEELSON_HANDLER(GetSystemLogs));
   else
     routes.Add("*", "/logs/{path*}", Says(405, "logs endpoint is disabled.\n"));
-  if (options_.profiling_handler)
-    routes.Add("GET", "/debug/pprof/{name*}", KEELSON_HANDLER(GetProfile));
-  else
+  if (!options_.profiling_handler)  // else it is one of more_routes
     routes.Add("*", "/debug/pprof/{name*}", Says(405, "profiling endpoint is disabled.\n"));
 }
 
@@ -287,19 +285,6 @@ Task<void> KubeletServer::GetContainerLogs(const HttpRequest& request, Responder
 
 Task<void> KubeletServer::GetSystemLogs(const HttpRequest& request, Responder& responder) {
   return ServeSystemLog(loop_, options_.system_log_dir, request.params.at("path"), responder);
-}
-
-// Of Go's profiles this process has the one that is no Go affair.
-Task<void> KubeletServer::GetProfile(const HttpRequest& request, Responder& responder) {
-  const std::string& name = request.params.at("name");
-  if (name == "cmdline") {
-    auto line = base::ReadFile("/proc/self/cmdline");
-    if (line.ok() && !line->empty()) line->pop_back();  // as Go joins the arguments
-    return Reply(responder, line.ok() ? Text(200, std::move(*line))
-                                      : Text(500, std::string(base::Message(line.status()))));
-  }
-  if (name.empty()) return Reply(responder, Text(200, "/debug/pprof/\n\nProfiles:\ncmdline\n"));
-  return Reply(responder, Text(404, "Unknown profile\n"));
 }
 
 }  // namespace keelson::kubelet

@@ -61,7 +61,6 @@ class KubeletServer {
   base::Task<void> GetConfig(const HttpRequest& request, Responder& responder);
   base::Task<void> GetContainerLogs(const HttpRequest& request, Responder& responder);
   base::Task<void> GetSystemLogs(const HttpRequest& request, Responder& responder);
-  base::Task<void> GetProfile(const HttpRequest& request, Responder& responder);
   base::Task<void> Run(const HttpRequest& request, Responder& responder);
   base::Task<void> Exec(const HttpRequest& request, Responder& responder);
   base::Task<void> Attach(const HttpRequest& request, Responder& responder);

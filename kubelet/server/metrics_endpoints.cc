@@ -15,11 +15,9 @@ base::Task<void> Scraped(std::string text, Responder& responder) {
 
 }  // namespace
 
-MetricsEndpoints::MetricsEndpoints(KubeletMetrics& metrics, Checks checks,
-                                   std::function<void()> before_probes)
+MetricsEndpoints::MetricsEndpoints(KubeletMetrics& metrics, Hooks hooks)
     : metrics_(metrics),
-      checks_(std::move(checks)),
-      before_probes_(std::move(before_probes)),
+      hooks_(std::move(hooks)),
       healthy_(slis_.Gauge("kubernetes_healthcheck", "1 when the check passes, else 0",
                            {"name", "type"})),
       checked_(slis_.Counter("kubernetes_healthchecks_total", "How checks ended",
@@ -29,13 +27,10 @@ MetricsEndpoints::MetricsEndpoints(KubeletMetrics& metrics, Checks checks,
 
 void MetricsEndpoints::AddRoutes(HttpRoutes& routes) {
   routes.Add("GET", "/metrics", [this](const HttpRequest&, Responder& responder) {
-    MetricsText text;
-    metrics_.main().Write(text);
-    WriteProcessMetrics(text);
-    return Scraped(text.Take(), responder);
+    return GetMain(responder);
   });
   routes.Add("GET", "/metrics/probes", [this](const HttpRequest&, Responder& responder) {
-    before_probes_();
+    hooks_.before_probes();
     MetricsText text;
     metrics_.probes().Write(text);
     WriteProcessStart(text);
@@ -46,8 +41,16 @@ void MetricsEndpoints::AddRoutes(HttpRoutes& routes) {
   });
 }
 
+base::Task<void> MetricsEndpoints::GetMain(Responder& responder) {
+  co_await hooks_.before_main();
+  MetricsText text;
+  metrics_.main().Write(text);
+  WriteProcessMetrics(text);
+  co_await Scraped(text.Take(), responder);
+}
+
 std::string MetricsEndpoints::ServiceLevels() {
-  for (const HealthCheck& check : checks_()) {
+  for (const HealthCheck& check : hooks_.checks()) {
     healthy_.Set({check.name, "healthz"}, check.status.ok() ? 1 : 0);
     checked_.Add({check.name, check.status.ok() ? "success" : "error", "healthz"});
   }

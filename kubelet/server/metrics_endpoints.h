@@ -20,8 +20,13 @@ struct HealthCheck {
 class MetricsEndpoints {
  public:
   using Checks = std::function<std::vector<HealthCheck>()>;
-  // `metrics` outlives this. `before_probes` runs before the probes' families are written.
-  MetricsEndpoints(KubeletMetrics& metrics, Checks checks, std::function<void()> before_probes);
+  struct Hooks {
+    Checks checks;
+    std::function<base::Task<void>()> before_main;  // before the families of /metrics are written
+    std::function<void()> before_probes;            // likewise
+  };
+  // `metrics` outlives this.
+  MetricsEndpoints(KubeletMetrics& metrics, Hooks hooks);
   // `routes` are served while this lives.
   void AddRoutes(HttpRoutes& routes);
   // Counts the requests of one port.
@@ -43,11 +48,11 @@ class MetricsEndpoints {
     const bool secure_;
   };
 
+  base::Task<void> GetMain(Responder& responder);
   std::string ServiceLevels();
 
   KubeletMetrics& metrics_;
-  const Checks checks_;
-  const std::function<void()> before_probes_;
+  const Hooks hooks_;
   Registry slis_;
   Family &healthy_, &checked_;
   Observer secure_, read_only_;

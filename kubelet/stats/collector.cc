@@ -45,8 +45,9 @@ void Sum(const std::optional<FsFigures>& part, FsFigures* sum) {
   sum->inodes_used = sum->inodes_used.value_or(0) + part->inodes_used.value_or(0);
 }
 
-std::string LogFolder(const StatsOptions& o, const PodFigures& pod, const std::string& container) {
-  return StrCat(o.pod_logs_dir, "/", pod.ns, "_", pod.name, "_", pod.uid, "/", container);
+std::string LogFolder(const StatsOptions& o, const std::string& ns, const std::string& pod,
+                      const std::string& uid, const std::string& container) {
+  return StrCat(o.pod_logs_dir, "/", ns, "_", pod, "_", uid, "/", container);
 }
 
 template <typename T>
@@ -139,18 +140,47 @@ void StatsCollector::AddRates(Snapshot* snapshot) {
   rates_ = std::move(next);
 }
 
-Task<StatsCollector::Folders> StatsCollector::MeasureFolders(std::vector<std::string> paths) {
-  auto measure = [paths = std::move(paths)] {
+Task<void> StatsCollector::Refresh(std::vector<std::string> paths, bool only) {
+  Folders known;
+  std::vector<std::string> wanted;
+  for (const std::string& path : paths) {
+    auto it = folders_.find(path);
+    if (it != folders_.end() && loop_.clock().Monotonic() - it->second.measured < options_->folder_age)
+      known.insert(*it);
+    else
+      wanted.push_back(path);
+  }
+  auto measure = [wanted = std::move(wanted)] {
     std::vector<std::pair<std::string, absl::StatusOr<FolderUse>>> uses;
-    for (const std::string& path : paths) uses.emplace_back(path, MeasureFolder(path));
+    for (const std::string& path : wanted) uses.emplace_back(path, MeasureFolder(path));
     return uses;
   };
   auto uses = co_await base::RunBlocking(loop_, std::move(measure));
-  Folders folders;
   for (auto& [path, use] : uses)
-    folders.emplace(path,
-                    Folder{loop_.clock().Monotonic(), loop_.clock().Now(), std::move(use)});
-  co_return folders;
+    known.emplace(path, Folder{loop_.clock().Monotonic(), loop_.clock().Now(), std::move(use)});
+  if (!only) known.merge(folders_);
+  folders_ = std::move(known);
+}
+
+Task<std::vector<StatsCollector::LogUse>> StatsCollector::MeasureLogs() {
+  std::vector<LogUse> uses;
+  std::vector<std::string> paths;
+  for (const StatsPod& pod : pods_()) {
+    for (const ObservedContainer& container : pod.seen.containers) {
+      if (container.state != ContainerState::kRunning) continue;
+      uses.push_back({pod.seen.uid, pod.seen.ns, pod.seen.name, container.name, 0});
+      paths.push_back(LogFolder(*options_, pod.seen.ns, pod.seen.name, pod.seen.uid, container.name));
+    }
+  }
+  co_await Refresh(paths, /*only=*/false);
+  std::vector<LogUse> measured;
+  for (size_t i = 0; i < uses.size(); ++i) {
+    auto it = folders_.find(paths[i]);
+    if (it == folders_.end() || !it->second.use.ok()) continue;
+    uses[i].bytes = it->second.use->bytes;
+    measured.push_back(std::move(uses[i]));
+  }
+  co_return measured;
 }
 
 Task<void> StatsCollector::AddFolders(const std::vector<StatsPod>& pods, Snapshot* snapshot) {
@@ -162,23 +192,16 @@ Task<void> StatsCollector::AddFolders(const std::vector<StatsPod>& pods, Snapsho
                ? VolumeFolders(*pod->pod, options_->root_dir)
                : std::vector<VolumeFolder>();
   };
-  Folders known;
-  std::vector<std::string> wanted;
-  auto want = [&](const std::string& path) {
-    auto it = folders_.find(path);
-    if (it != folders_.end() && loop_.clock().Monotonic() - it->second.measured < options_->folder_age)
-      known.insert(*it);
-    else
-      wanted.push_back(path);
+  auto logs_of = [&](const PodFigures& pod, const ContainerFigures& container) {
+    return LogFolder(*options_, pod.ns, pod.name, pod.uid, container.name);
   };
+  std::vector<std::string> paths;
   for (const PodFigures& pod : snapshot->pods) {
     for (const ContainerFigures& container : pod.containers)
-      want(LogFolder(*options_, pod, container.name));
-    for (const VolumeFolder& folder : volumes_of(pod)) want(folder.path);
+      paths.push_back(logs_of(pod, container));
+    for (const VolumeFolder& folder : volumes_of(pod)) paths.push_back(folder.path);
   }
-  Folders fresh = co_await MeasureFolders(std::move(wanted));
-  known.merge(fresh);
-  folders_ = std::move(known);
+  co_await Refresh(std::move(paths), /*only=*/true);
   auto figures_of = [&](const std::string& path) -> std::optional<FsFigures> {
     auto it = folders_.find(path);
     if (it == folders_.end()) return std::nullopt;
@@ -190,7 +213,7 @@ Task<void> StatsCollector::AddFolders(const std::vector<StatsPod>& pods, Snapsho
     FsFigures sum;
     sum.at = loop_.clock().Now();
     for (ContainerFigures& container : pod.containers) {
-      if (auto logs = figures_of(LogFolder(*options_, pod, container.name)))
+      if (auto logs = figures_of(logs_of(pod, container)))
         container.logs = Within(snapshot->node.fs, *std::move(logs));
       Sum(container.logs, &sum);
       Sum(container.rootfs, &sum);

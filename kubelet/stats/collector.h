@@ -59,6 +59,13 @@ class StatsCollector {
 
   // An error: nothing could be measured. What is missing in part stands in Snapshot::problem.
   base::Task<absl::StatusOr<Snapshot>> Collect(StatsDepth depth);
+  // What the logs of running containers take on disk; of folders only, so that a runtime that does
+  // not answer is no obstacle.
+  struct LogUse {
+    std::string uid, ns, pod, container;
+    uint64_t bytes = 0;
+  };
+  base::Task<std::vector<LogUse>> MeasureLogs();
   const StatsOptions& options() const { return *options_; }
 
  private:
@@ -74,7 +81,8 @@ class StatsCollector {
   };
   using Folders = std::map<std::string, Folder>;
 
-  base::Task<Folders> MeasureFolders(std::vector<std::string> paths);
+  // Afterwards folders_ holds these, not older than folder_age; others are forgotten when `only`.
+  base::Task<void> Refresh(std::vector<std::string> paths, bool only);
   base::Task<void> AddFolders(const std::vector<StatsPod>& pods, Snapshot* snapshot);
   base::Task<void> AddFromCri(Snapshot* snapshot, bool disk);
   base::Task<void> ReplaceFromCri(Snapshot* snapshot);

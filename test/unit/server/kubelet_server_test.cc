@@ -220,8 +220,6 @@ TEST_F(KubeletServerTest, WhatItTells) {
   EXPECT_THAT(Get("/healthz/nope"), StartsWith("HTTP/1.1 404 "));
   EXPECT_THAT(Ask("DELETE", "/pods"), StartsWith("HTTP/1.1 405 "));
   EXPECT_THAT(Get("/nothing"), StartsWith("HTTP/1.1 404 "));
-  EXPECT_THAT(Get("/debug/pprof/cmdline"), HasSubstr("kubelet_server_test"));
-  EXPECT_THAT(Get("/debug/pprof/nope"), EndsWith("Unknown profile\n"));
   EXPECT_THAT(Ask("POST", "/run/default/web/c?cmd=echo+a+b"), EndsWith("ran 3 words"));
   view_.health = absl::UnavailableError("no relist for 3m");
   EXPECT_THAT(Get("/healthz"), AllOf(StartsWith("HTTP/1.1 500 "), HasSubstr("[-]syncloop failed")));
