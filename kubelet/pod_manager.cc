@@ -2,9 +2,12 @@
 #include "kubelet/pod_manager.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "kubelet/canonical.h"
+#include "kubelet/preemption.h"
 
 namespace keelson::kubelet {
 
@@ -17,16 +20,35 @@ constexpr int64_t kOrphanGrace = 1;
 // Traces without an owner come from crashes only; this is the net under the sweep at start.
 constexpr std::chrono::minutes kSweepPeriod(5);
 
-// Source, time of first sight and mirror mark are ours; all else makes another pod of it.
-bool SamePod(const v1::Pod& a, const v1::Pod& b) {
-  auto strip = [](v1::Pod pod) {
-    auto* annotations = pod.mutable_metadata()->mutable_annotations();
-    for (std::string_view key : {kConfigSource, kConfigSeen, kConfigMirror})
-      annotations->erase(std::string(key));
-    pod.clear_status();
-    return pod;
-  };
-  return strip(a).SerializeAsString() == strip(b).SerializeAsString();
+// Source, time of first sight and mirror mark are ours, and a status is no wish; all else makes
+// another pod of it.
+std::string Wish(const v1::Pod& pod) {
+  v1::Pod wish = pod;
+  auto* meta = wish.mutable_metadata();
+  for (std::string_view key : {kConfigSource, kConfigSeen, kConfigMirror})
+    meta->mutable_annotations()->erase(std::string(key));
+  meta->clear_resourceversion();
+  meta->clear_managedfields();
+  meta->clear_finalizers();
+  wish.clear_status();
+  return Canonical(wish);
+}
+
+// Somebody wants the object gone: a pod of the API server with a deletionTimestamp.
+bool IsBeingDeleted(const v1::Pod& pod) {
+  return !IsStaticPod(pod) && pod.metadata().has_deletiontimestamp();
+}
+
+bool IsOver(const v1::Pod& pod) {
+  return !IsStaticPod(pod) && IsTerminalPhase(pod.status().phase());
+}
+
+TerminateRequest Deletion(const v1::Pod& pod) {
+  TerminateRequest request;
+  if (pod.metadata().has_deletiongraceperiodseconds())
+    request.grace = pod.metadata().deletiongraceperiodseconds();
+  request.removed = true;
+  return request;
 }
 
 }  // namespace
@@ -51,24 +73,49 @@ void PodManager::Apply(SourceUpdate update) {
     const PodUid uid = pod->metadata().uid();
     present.insert(uid);
     auto it = desired_.find(uid);
-    if (it == desired_.end()) {
-      desired_.emplace(uid, Desired{std::move(pod), update.source, {}});
-    } else if (!SamePod(*it->second.pod, *pod)) {
-      it->second.pod = pod;
-      if (auto w = workers_.find(uid); w != workers_.end() && !w->second.worker->removed())
-        w->second.worker->Update(std::move(pod));
-    }
+    if (it == desired_.end()) desired_.emplace(uid, Desired{std::move(pod), update.source, {}, false, {}});
+    else if (it->second.pod != pod) TakeObject(it->second, std::move(pod));
   }
-  std::erase_if(desired_, [&](const auto& item) {
-    return item.second.source == update.source && !present.contains(item.first);
-  });
+  DropUnwanted(update.source, present);
   delivered_.insert(update.source);
   Reconcile();
 }
 
-bool PodManager::NameInUse(const std::string& full_name) const {
-  return std::any_of(workers_.begin(), workers_.end(),
-                     [&](const auto& item) { return item.second.full_name == full_name; });
+void PodManager::TakeObject(Desired& desired, PodPtr pod) {
+  const bool same = Wish(*desired.pod) == Wish(*pod);
+  desired.pod = pod;
+  auto w = workers_.find(pod->metadata().uid());
+  if (w == workers_.end()) return;
+  PodWorker& worker = *w->second.worker;
+  if (same) worker.UpdateObject(std::move(pod));
+  // A static pod that is wanted again while it ends begins anew afterwards.
+  else if (!worker.removed() || IsBeingDeleted(*pod)) worker.Update(std::move(pod));
+}
+
+void PodManager::DropUnwanted(PodSource source, const std::set<PodUid>& present) {
+  for (auto it = desired_.begin(); it != desired_.end();) {
+    const Desired& desired = it->second;
+    if (desired.source != source || present.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    if (reporter_) {
+      PodReport report;
+      report.pod = desired.pod;
+      report.gone = true;
+      reporter_(report);
+    }
+    it = desired_.erase(it);
+  }
+}
+
+// A static pod waits until the one of the same name has ended; those of the API server have different
+// names or, after a forced deletion, need not wait.
+bool PodManager::MustWait(const v1::Pod& pod) const {
+  if (!IsStaticPod(pod)) return false;
+  return std::any_of(workers_.begin(), workers_.end(), [&](const auto& item) {
+    return item.second.full_name == FullName(pod);
+  });
 }
 
 // Brings the workers in line with what is wanted. Cheap and idempotent.
@@ -86,37 +133,142 @@ void PodManager::Reconcile() {
       if (!workers_.contains(uid) && !desired_.contains(uid)) StartOrphan(uid);
     sweep_.Set();
   }
-  for (auto& [uid, desired] : desired_)
-    if (!workers_.contains(uid)) StartDesired(uid, desired);
+  EndDeleted();
+  for (const PodUid& uid : ToStart()) StartDesired(uid, desired_.at(uid));
+}
+
+void PodManager::EndDeleted() {
+  for (auto& [uid, desired] : desired_) {
+    if (desired.finished || !IsBeingDeleted(*desired.pod)) continue;
+    if (auto w = workers_.find(uid); w != workers_.end())
+      w->second.worker->Terminate(Deletion(*desired.pod));
+    else if (desired.rejected)
+      Finish(desired);
+  }
+}
+
+// What ran before comes first, so that what is new cannot take its place; then in order of age.
+std::vector<PodUid> PodManager::ToStart() const {
+  std::vector<std::tuple<bool, int64_t, PodUid>> order;
+  for (const auto& [uid, desired] : desired_) {
+    if (workers_.contains(uid) || desired.rejected || desired.finished) continue;
+    const v1::Pod& pod = *desired.pod;
+    order.emplace_back(!RanBefore(pod), pod.metadata().creationtimestamp().seconds(), uid);
+  }
+  std::sort(order.begin(), order.end());
+  std::vector<PodUid> uids;
+  for (auto& [fresh, age, uid] : order) uids.push_back(std::move(uid));
+  return uids;
 }
 
 void PodManager::StartDesired(const PodUid& uid, Desired& desired) {
-  if (desired.rejected) return;
-  if (NameInUse(FullName(*desired.pod))) {
-    KLOG_V(2, "Pod waits for one of the same name to end", {"pod", ShortName(*desired.pod)},
-           {"uid", uid});
+  const v1::Pod& pod = *desired.pod;
+  if (MustWait(pod)) {
+    KLOG_V(2, "Pod waits for one of the same name to end", {"pod", ShortName(pod)}, {"uid", uid});
     return;
   }
-  if (Admit(uid, desired)) StartWorker(desired.pod, FirstSeen(*desired.pod));
+  // Nothing may be there to end, or be left over; the worker looks, and says the last word.
+  if (IsBeingDeleted(pod)) return StartWorker(desired.pod, FirstSeen(pod), Deletion(pod));
+  if (IsOver(pod)) return StartWorker(desired.pod, FirstSeen(pod), TerminateRequest());
+  if (Admit(uid, desired)) StartWorker(desired.pod, FirstSeen(pod));
+}
+
+// A restart of the agent must not end what was admitted before.
+bool PodManager::RanBefore(const v1::Pod& pod) const {
+  const ObservedPod& seen = s_.pleg.View(pod.metadata().uid());
+  if (IsStaticPod(pod)) return seen.AnyRunning();
+  return !seen.empty() || pod.status().has_starttime();
 }
 
 bool PodManager::Admit(const PodUid& uid, Desired& desired) {
-  std::vector<const v1::Pod*> others;
-  for (const auto& [other_uid, running] : workers_)
-    if (other_uid != uid && running.worker->phase() < WorkerPhase::kTerminated)
-      others.push_back(&running.worker->pod());
-  // What runs already was admitted before: a restart of the agent must not end it.
-  if (s_.pleg.View(uid).AnyRunning()) return true;
-  auto verdict = admission_.Decide(*desired.pod, others);
-  if (!verdict) return true;
-  s_.events.PodEvent(*desired.pod, EventType::kWarning, verdict->reason, verdict->message);
-  desired.rejected = PodVerdict{verdict->reason,
-                                base::StrCat("Pod was rejected: ", verdict->message)};
-  return false;
+  const v1::Pod& pod = *desired.pod;
+  std::vector<const v1::Pod*> others, staying;
+  for (const auto& [other_uid, running] : workers_) {
+    if (other_uid == uid || !running.worker->may_run()) continue;
+    others.push_back(&running.worker->pod());
+    if (!making_room_.contains(other_uid)) staying.push_back(others.back());
+  }
+  if (RanBefore(pod)) return true;
+  // A critical pod counts on the room that is being made, and waits for it.
+  AdmissionVerdict verdict = admission_.Consider(pod, IsCriticalPod(pod) ? staying : others);
+  if (verdict.rejection && verdict.preempt.empty()) {
+    Reject(desired, *std::move(verdict.rejection));
+    return false;
+  }
+  MakeRoom(pod, verdict.preempt);
+  if (!verdict.preempt.empty()) return false;
+  return staying.size() == others.size() || !admission_.Decide(pod, others);
+}
+
+void PodManager::MakeRoom(const v1::Pod& pod, const std::vector<const v1::Pod*>& others) {
+  for (const v1::Pod* other : others) {
+    const PodUid& uid = other->metadata().uid();
+    making_room_.insert(uid);
+    KLOG_INFO("Ending a pod for a critical one", {"pod", ShortName(*other)}, {"for", ShortName(pod)});
+    TerminateRequest request;
+    request.verdict = Preempted();
+    s_.events.PodEvent(*other, EventType::kWarning, request.verdict->reason,
+                       request.verdict->message);
+    workers_.at(uid).worker->Terminate(std::move(request));
+  }
+}
+
+void PodManager::OnChange(const PodWorker& worker) {
+  if (!worker.may_run() && making_room_.contains(worker.uid())) room_.Set();
+  Report(worker);
+}
+
+Task<void> PodManager::RoomLoop() {
+  while (true) {
+    co_await room_.Wait();
+    Reconcile();
+  }
+}
+
+void PodManager::Reject(Desired& desired, Rejection why) {
+  const v1::Pod& pod = *desired.pod;
+  s_.events.PodEvent(pod, EventType::kWarning, why.reason, why.message);
+  desired.rejected =
+      PodVerdict{why.reason, base::StrCat("Pod was rejected: ", why.message)};
+  v1::PodStatus& status = desired.status;
+  status.set_phase("Failed");
+  status.set_reason(desired.rejected->reason);
+  status.set_message(desired.rejected->message);
+  status.set_qosclass(std::string(QosName(s_.config.Qos(pod))));
+  if (pod.metadata().generation() > 0) status.set_observedgeneration(pod.metadata().generation());
+  SetTime(s_.loop.clock().Now(), status.mutable_starttime());
+  Report(desired);
+}
+
+// Nothing of the pod is left.
+void PodManager::Finish(Desired& desired) {
+  desired.finished = true;
+  Report(desired);
+}
+
+void PodManager::Report(const PodWorker& worker) const {
+  // Of what no source knows any more nobody wants to hear.
+  if (!reporter_ || !desired_.contains(worker.uid())) return;
+  PodReport report;
+  report.pod = worker.pod_ptr();
+  report.status = worker.status();
+  report.may_run = worker.may_run();
+  reporter_(report);
+}
+
+void PodManager::Report(const Desired& desired) const {
+  if (!reporter_) return;
+  PodReport report;
+  report.pod = desired.pod;
+  report.status = desired.status;
+  report.finished = desired.finished;
+  reporter_(report);
 }
 
 base::WallTime PodManager::FirstSeen(const v1::Pod& pod) const {
   base::WallTime first = s_.loop.clock().Now();
+  if (!IsStaticPod(pod) && pod.status().has_starttime())
+    return std::min(first, base::FromUnixNanos(pod.status().starttime().seconds() * 1'000'000'000));
   for (const auto& sandbox : s_.pleg.View(pod.metadata().uid()).sandboxes)
     if (sandbox.created_at > 0) first = std::min(first, base::FromUnixNanos(sandbox.created_at));
   return first;
@@ -134,7 +286,8 @@ void PodManager::StartWorker(PodPtr pod, base::WallTime first_seen,
                              std::optional<TerminateRequest> end) {
   const PodUid uid = pod->metadata().uid();
   std::string name = FullName(*pod);
-  auto worker = std::make_unique<PodWorker>(s_, std::move(pod), first_seen, [](PodWorker&) {});
+  auto worker = std::make_unique<PodWorker>(s_, std::move(pod), first_seen,
+                                            [this](PodWorker& changed) { OnChange(changed); });
   if (end) worker->Terminate(*std::move(end));
   workers_.emplace(uid, Running{std::move(worker), std::move(name)});
   tasks_.Spawn(base::StrCat("pod ", uid), RunWorker(uid));
@@ -144,7 +297,13 @@ Task<void> PodManager::RunWorker(PodUid uid) {
   PodWorker* worker = workers_.at(uid).worker.get();
   co_await worker->Run();
   co_await worker->Close();
+  v1::PodStatus last = worker->status();
   workers_.erase(uid);
+  making_room_.erase(uid);
+  if (auto it = desired_.find(uid); it != desired_.end() && IsBeingDeleted(*it->second.pod)) {
+    it->second.status = std::move(last);
+    Finish(it->second);
+  }
   Reconcile();
 }
 
@@ -161,6 +320,7 @@ void PodManager::OnRuntimeChange(const PodUid& uid) {
 
 Task<void> PodManager::Run() {
   tasks_.Spawn("sweep", SweepLoop());
+  tasks_.Spawn("room", RoomLoop());
   co_await tasks_.Join();
 }
 
@@ -219,13 +379,16 @@ Task<void> PodManager::Sweep() {
 PodManager::Entry PodManager::EntryOf(const Desired& desired) const {
   Entry entry;
   entry.pod = desired.pod;
-  entry.status.set_phase("Pending");
-  entry.doing = "waits for a pod of the same name to end";
-  if (desired.rejected) {
-    entry.status.set_phase("Failed");
-    entry.status.set_reason(desired.rejected->reason);
-    entry.status.set_message(desired.rejected->message);
+  entry.status = desired.status;
+  if (desired.finished) {
+    entry.phase = WorkerPhase::kFinished;
+    entry.doing = "finished";
+    entry.removed = true;
+  } else if (desired.rejected) {
     entry.doing = "rejected";
+  } else {
+    entry.status.set_phase("Pending");
+    entry.doing = "waits for another pod to end";
   }
   return entry;
 }

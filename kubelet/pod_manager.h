@@ -4,7 +4,11 @@
 // Loop only. Merges what the sources say, starts, updates and ends workers, keeps two static pods of one
 // name from running at the same time, and ends what runs in the runtime without being wanted once every
 // source has spoken. Pods are never lost: a pod is listed from its first sight until its worker has
-// removed its last trace.
+// removed its last trace, and a pod of the API server until its object is gone, too.
+//
+// A pod of the API server is ended when its object has a deletionTimestamp, and then stays "finished":
+// its object may stay for finalizers, or because the server is away. One whose object shows a
+// terminal phase is never run again.
 #pragma once
 
 #include <functional>
@@ -16,6 +20,7 @@
 #include <vector>
 
 #include "kubelet/admission.h"
+#include "kubelet/pod_report.h"
 #include "kubelet/pod_services.h"
 #include "kubelet/pod_worker.h"
 
@@ -26,6 +31,8 @@ class PodManager {
   // Nothing is removed before each of `sources` has delivered once.
   PodManager(PodServices& services, std::set<PodSource> sources, Admission& admission);
 
+  // Hears of every change of a pod that a source knows. REQUIRES: called before Apply.
+  void OnReport(std::function<void(const PodReport&)> reporter) { reporter_ = std::move(reporter); }
   // What a source wants now, in full.
   void Apply(SourceUpdate update);
   // The runtime shows something new of a pod.
@@ -56,6 +63,8 @@ class PodManager {
     PodPtr pod;
     PodSource source;
     std::optional<PodVerdict> rejected;
+    bool finished = false;   // see above
+    v1::PodStatus status;    // while there is no worker
   };
   struct Running {
     std::unique_ptr<PodWorker> worker;
@@ -63,12 +72,25 @@ class PodManager {
   };
 
   void Reconcile();
+  void TakeObject(Desired& desired, PodPtr pod);
+  void DropUnwanted(PodSource source, const std::set<PodUid>& present);
+  void EndDeleted();
+  std::vector<PodUid> ToStart() const;
+  bool RanBefore(const v1::Pod& pod) const;
+  void Reject(Desired& desired, Rejection why);
+  void Finish(Desired& desired);
+  void Report(const PodWorker& worker) const;
+  void Report(const Desired& desired) const;
   void StartDesired(const PodUid& uid, Desired& desired);
   void StartOrphan(const PodUid& uid);
   void StartWorker(PodPtr pod, base::WallTime first_seen,
                    std::optional<TerminateRequest> end = std::nullopt);
-  bool NameInUse(const std::string& full_name) const;
+  bool MustWait(const v1::Pod& pod) const;
+  // Refuses it, or says whether it may start now; it may have to wait for others that end for it.
   bool Admit(const PodUid& uid, Desired& desired);
+  void MakeRoom(const v1::Pod& pod, const std::vector<const v1::Pod*>& others);
+  void OnChange(const PodWorker& worker);
+  base::Task<void> RoomLoop();
   base::WallTime FirstSeen(const v1::Pod& pod) const;
   void Wake(const PodUid& uid);
   base::Task<void> RunWorker(PodUid uid);
@@ -83,7 +105,9 @@ class PodManager {
   std::set<PodSource> delivered_;
   std::map<PodUid, Desired> desired_;
   std::map<PodUid, Running> workers_;
-  base::Wakeup sweep_;
+  std::function<void(const PodReport&)> reporter_;
+  std::set<PodUid> making_room_;  // workers that end for a critical pod
+  base::Wakeup sweep_, room_;
   base::TaskGroup tasks_;
 };
 

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "cri/error.h"
+#include "kubelet/canonical.h"
+#include "kubelet/conditions.h"
 #include "kubelet/pod_terminator.h"
 
 namespace keelson::kubelet {
@@ -46,7 +48,8 @@ PodWorker::PodWorker(PodServices& services, PodPtr pod, base::WallTime first_see
     : s_(services),
       uid_(pod->metadata().uid()),
       first_seen_(first_seen),
-      first_seen_mono_(services.loop.clock().Monotonic()),
+      first_seen_mono_(services.loop.clock().Monotonic() -
+                       std::max(base::Nanos(0), services.loop.clock().Now() - first_seen)),
       on_change_(std::move(on_change)),
       crash_backoff_(services.options.crash_backoff_initial, services.options.crash_backoff_max,
                      kCrashForgotten),
@@ -54,6 +57,11 @@ PodWorker::PodWorker(PodServices& services, PodPtr pod, base::WallTime first_see
       starter_(services),
       calls_(services.loop),
       kills_(services.loop) {
+  // What an earlier life of the agent told the API server goes on: times, restarts, an end.
+  if (!IsStaticPod(*pod)) {
+    status_ = pod->status();
+    for (const auto& ip : status_.podips()) last_ips_.push_back(ip.ip());
+  }
   Update(std::move(pod));
 }
 
@@ -68,10 +76,26 @@ void PodWorker::Update(PodPtr pod) {
   Wake();
 }
 
+void PodWorker::UpdateObject(PodPtr pod) {
+  auto foreign = [](const v1::Pod& of) {
+    v1::PodStatus conditions;
+    for (const auto& c : of.status().conditions())
+      if (!IsOurCondition(c.type())) *conditions.add_conditions() = c;
+    return Canonical(conditions);
+  };
+  const bool changed = foreign(*pod_) != foreign(*pod);
+  pod_ = std::move(pod);
+  if (changed) Wake();
+}
+
 void PodWorker::Terminate(TerminateRequest request) {
+  const bool less = request.grace && (!grace_ || *request.grace < *grace_);
+  const bool news = phase_ == WorkerPhase::kSyncing || less || (request.verdict && !verdict_) ||
+                    (request.removed && !removed_);
+  if (!news) return;
   if (request.verdict && !verdict_) verdict_ = std::move(request.verdict);
   removed_ |= request.removed;
-  if (request.grace && (!grace_ || *request.grace < *grace_)) grace_ = request.grace;
+  if (less) grace_ = request.grace;
   if (phase_ == WorkerPhase::kSyncing) Enter(WorkerPhase::kTerminating);
   stop_changed_.Set();
   Wake();
@@ -93,6 +117,8 @@ Task<void> PodWorker::Run() {
   co_await Sync();
   PodTerminator terminator(*this);
   co_await terminator.Run();
+  stopped_ = true;
+  if (!Publish(nullptr)) on_change_(*this);
   co_await CleanUp();
 }
 
@@ -294,7 +320,7 @@ std::map<std::string, Waiting> PodWorker::WaitingReasons(const PodPlan* plan) co
   return reasons;
 }
 
-void PodWorker::Publish(const PodPlan* plan) {
+bool PodWorker::Publish(const PodPlan* plan) {
   const ObservedPod& seen = s_.pleg.View(uid_);
   StatusInput input{*pod_,          seen,
                     status_,        s_.loop.clock().Now(),
@@ -304,7 +330,7 @@ void PodWorker::Publish(const PodPlan* plan) {
                     s_.config.NodeIps(),       last_ips_};
   input.sandbox_ready = !NeedSandbox(*pod_, seen).create;
   input.terminating = phase_ >= WorkerPhase::kTerminating;
-  input.terminal = phase_ >= WorkerPhase::kTerminated;
+  input.terminal = stopped_;
   input.verdict = verdict_;
   input.restart_counts = past_restarts_;
   input.start_again = start_again_;
@@ -320,12 +346,13 @@ void PodWorker::Publish(const PodPlan* plan) {
                          FieldPath(*pod_, name));
     }
   }
-  if (next.SerializeAsString() == status_.SerializeAsString()) return;
+  if (std::exchange(published_, true) && Canonical(next) == Canonical(status_)) return false;
   const base::Nanos since_seen = s_.loop.clock().Monotonic() - first_seen_mono_;
   if (s_.observer && status_.phase() == "Pending" && next.phase() == "Running")
     s_.observer->PodRunning(*pod_, since_seen);
   status_ = std::move(next);
   on_change_(*this);
+  return true;
 }
 
 std::string PodWorker::Doing() const {

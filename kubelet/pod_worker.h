@@ -53,6 +53,8 @@ class PodWorker {
 
   // Another object of the same pod.
   void Update(PodPtr pod);
+  // The same pod, of which only the object's status differs: wakes when conditions of others do.
+  void UpdateObject(PodPtr pod);
   void Terminate(TerminateRequest request);
   // Something changed: look again.
   void Wake() { wake_.Set(); }
@@ -63,6 +65,8 @@ class PodWorker {
   WorkerPhase phase() const { return phase_; }
   const v1::PodStatus& status() const { return status_; }
   bool removed() const { return removed_; }
+  // A container may run, or be made to.
+  bool may_run() const { return !stopped_; }
   // What the worker waits for now, for people.
   std::string Doing() const;
 
@@ -89,7 +93,8 @@ class PodWorker {
   void CheckDeadline();
   void LookAgainAt(base::MonoTime when);
   void Enter(WorkerPhase next);
-  void Publish(const PodPlan* plan);
+  // False when there was nothing new to say.
+  bool Publish(const PodPlan* plan);
   void UpdateProbes();
   std::map<std::string, Waiting> WaitingReasons(const PodPlan* plan) const;
   std::optional<Failure> NextFailure(const std::optional<Failure>& last, Waiting waiting) const;
@@ -124,6 +129,8 @@ class PodWorker {
 
   // How far we are.
   WorkerPhase phase_ = WorkerPhase::kSyncing;
+  bool stopped_ = false;    // the last container has ended, and none is made any more
+  bool published_ = false;  // status_ is ours, not what an earlier life left at the API server
   std::optional<std::map<std::string, csi::MountedVolume>> volumes_;
   bool mounting_ = false;
   bool sandbox_busy_ = false;

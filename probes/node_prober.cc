@@ -16,6 +16,8 @@ namespace v1 = k8s::v1;
 
 namespace {
 
+// How long before our own start an instance must have begun to be an earlier agent's, as upstream.
+constexpr std::chrono::seconds kRestartGrace(10);
 constexpr ProbeKind kKinds[] = {ProbeKind::kLiveness, ProbeKind::kReadiness, ProbeKind::kStartup};
 
 const v1::Container* FindContainer(const v1::Pod& pod, const std::string& name) {
@@ -125,9 +127,12 @@ void NodeProber::Spawn(const PodEntryPtr& pod, const InstancePtr& instance, Prob
   const v1::Probe& probe = *ProbeOf(*instance->container, kind);
   const bool kills = kind != ProbeKind::kReadiness;
   if (kills && pod->terminating) return;
-  Of(pod->results, kind)[instance->id] = ProbeState(kind, probe).initial();
   base::Clock& clock = loop_.clock();
   const base::MonoTime now = clock.Monotonic();
+  // Of an instance that is older than we are, its readiness is what it was until we have asked.
+  const bool older = clock.Now() - instance->started_at > now - begun_ + kRestartGrace;
+  if (kind != ProbeKind::kReadiness || !older)
+    Of(pod->results, kind)[instance->id] = ProbeState(kind, probe).initial();
   const base::MonoTime first =
       FirstRun(instance->started_at, clock.Now(), now,
                std::chrono::seconds(std::max(0, probe.initialdelayseconds())));

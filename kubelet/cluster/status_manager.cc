@@ -31,6 +31,9 @@ bool Newer(const v1::Pod& a, const v1::Pod& b) {
   return x.size() != y.size() ? x.size() > y.size() : x > y;
 }
 
+// Outcomes of writes that may be open before we rather read.
+constexpr size_t kDoubts = 3;
+
 absl::StatusOr<proto::Value> StatusPatch(const v1::PodStatus& before, const v1::PodStatus& after) {
   v1::Pod old_pod, new_pod;
   *old_pod.mutable_status() = before;
@@ -55,13 +58,15 @@ struct StatusManager::Entry {
   PodUid settled_uid;    // of the object that
   std::string settled;   //   had this part of ours when we last were content with it
   std::string last_patch;
-  bool doubtful = false;  // a write may have happened or not
+  std::vector<v1::PodStatus> tried;  // writes that may have happened or not, our part
+  bool doubtful = false;  // the object has to be read
   bool lost = false;      // the server says there is no such object; the watch will
   bool deleted = false;
 
   bool in_flight = false;
   bool asked = false;  // something, in this flight
   std::optional<MonoTime> due;
+  MonoTime taken;         // what that was when this flight began
   MonoTime written;       // when we last did
   base::Nanos delay{0};   // between failures
 };
@@ -221,6 +226,7 @@ Task<bool> StatusManager::Work() {
     }
     entry->in_flight = true;
     entry->asked = false;
+    entry->taken = *entry->due;
     entry->due.reset();
     const bool probes = away_delay_.count() > 0;
     if (probes) asking_ = true;
@@ -249,6 +255,7 @@ Task<absl::Status> StatusManager::Read(EntryPtr entry) {
                                          entry->pod->metadata().name());
   CO_RETURN_IF_ERROR(read.status());
   entry->doubtful = false;
+  entry->tried.clear();
   Answered(*entry, std::make_shared<v1::Pod>(*std::move(read)));
   co_return absl::OkStatus();
 }
@@ -258,12 +265,18 @@ Task<absl::Status> StatusManager::Write(EntryPtr entry) {
   if (!object || entry->lost) co_return absl::OkStatus();
   if (!std::exchange(entry->times_kept, true)) KeepTimes(object->status(), &entry->wanted);
   const uint64_t version = entry->version;
-  auto patch = StatusPatch(object->status(), MergeStatus(*entry->pod, object->status(),
-                                                         entry->wanted, entry->may_run));
+  const v1::PodStatus merged =
+      MergeStatus(*entry->pod, object->status(), entry->wanted, entry->may_run);
+  auto patch = StatusPatch(object->status(), merged);
   CO_RETURN_IF_ERROR(patch.status());
+  for (const v1::PodStatus& tried : entry->tried) {
+    auto from_there = StatusPatch(tried, OwnStatus(merged));
+    CO_RETURN_IF_ERROR(from_there.status());
+    Unite(*from_there, &*patch);
+  }
   // What the server makes of a value again and again is as good as ours.
   std::string text = proto::ToJson(*patch);
-  const bool in_vain = entry->settled_uid == object->metadata().uid() &&
+  const bool in_vain = entry->tried.empty() && entry->settled_uid == object->metadata().uid() &&
                        text == entry->last_patch && entry->settled == OwnPart(object->status());
   if (!patch->members.empty() && !in_vain) {
     proto::Value meta = proto::Value::Map();
@@ -276,9 +289,11 @@ Task<absl::Status> StatusManager::Write(EntryPtr entry) {
     if (!written.ok()) {
       // Without an answer, or with one of a server in trouble, it may have been done.
       const auto error = client::ApiErrorOf(written.status());
-      entry->doubtful |= !error || error->code >= 500 || error->code == 409;
+      if (!error || error->code >= 500) Tried(*entry, OwnStatus(merged));
+      entry->doubtful |= entry->tried.size() > kDoubts || (error && error->code == 409);
       co_return written.status();
     }
+    entry->tried.clear();
     KLOG_V(3, "Status for pod updated successfully", {"pod", ShortName(*entry->pod)},
            {"statusVersion", version});
     entry->written = loop_.clock().Monotonic();
@@ -292,6 +307,13 @@ Task<absl::Status> StatusManager::Write(EntryPtr entry) {
     if (now != object) Recheck(*entry, *now);
   }
   co_return absl::OkStatus();
+}
+
+void StatusManager::Tried(Entry& entry, v1::PodStatus status) {
+  const std::string bytes = Canonical(status);
+  for (const v1::PodStatus& known : entry.tried)
+    if (Canonical(known) == bytes) return;
+  entry.tried.push_back(std::move(status));
 }
 
 // Somebody may have written in between what we took for unchanged and did not send.
@@ -336,7 +358,7 @@ void StatusManager::Settle(const EntryPtr& entry, const absl::Status& status) {
     told_to_wait_ = client::RetryAfter(status).count() > 0;
     away_until_ = loop_.clock().Monotonic() +
                   std::max(Jittered(away_delay_), client::RetryAfter(status));
-    entry->due = loop_.clock().Monotonic();
+    entry->due = entry->taken;  // the same one asks again: one open outcome, not many
     work_.Set();
     return;
   }

@@ -3,9 +3,9 @@
 //
 // Loop only; borrows everything it is given. Each pod has one newest status with a version: only
 // that is ever sent, so nothing is lost and nothing piles up while the server is away. What is sent
-// is the difference to what the server last showed of the object, through the watch or in an answer;
-// a write whose answer was lost is followed by a read. A status that somebody else overwrote is
-// written again, at most every `repair`. At rest nothing is asked of the server.
+// is the difference to what the server last showed of the object, through the watch or in an answer,
+// and to what a write whose answer was lost may have made of it. A status that somebody else
+// overwrote is written again, at most every `repair`. At rest nothing is asked of the server.
 //
 // The rules of what may follow what are status_merge.h's. A static pod's status goes to its mirror.
 #pragma once
@@ -58,6 +58,7 @@ class StatusManager {
   PodPtr Object(const Entry& entry) const;
   void Check(Entry& entry);
   void Recheck(Entry& entry, const v1::Pod& object);
+  void Tried(Entry& entry, v1::PodStatus status);
   void Need(Entry& entry, base::MonoTime when);
 
   base::Task<bool> Work();

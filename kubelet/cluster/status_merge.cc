@@ -65,6 +65,24 @@ void MergeConditions(const v1::PodStatus& server, const v1::PodStatus& wanted, b
     if (ours(c.type()) && !FindCondition(server, c.type())) *next->add_conditions() = c;
 }
 
+// Of the lists of a status that are merged element by element; empty for others.
+std::string_view MergeKey(std::string_view list) {
+  if (list == "conditions") return "type";
+  return list == "podIPs" || list == "hostIPs" ? "ip" : "";
+}
+
+void UniteLists(const proto::Value& other, std::string_view key, proto::Value* list) {
+  for (const auto& element : other.items) {
+    const proto::Value* id = element.Find(key);
+    auto same = std::find_if(list->items.begin(), list->items.end(), [&](const auto& mine) {
+      const proto::Value* its = mine.Find(key);
+      return id && its && its->text == id->text;
+    });
+    if (same == list->items.end()) list->items.push_back(element);
+    else Unite(element, &*same);
+  }
+}
+
 // Nobody may read of a pod that is over and ready.
 void Unready(v1::PodStatus* status) {
   for (auto& c : *status->mutable_conditions()) {
@@ -131,7 +149,7 @@ v1::PodStatus MergeStatus(const v1::Pod& pod, const v1::PodStatus& server,
   return next;
 }
 
-std::string OwnPart(const v1::PodStatus& status) {
+v1::PodStatus OwnStatus(const v1::PodStatus& status) {
   v1::PodStatus own = status;
   own.clear_conditions();
   own.clear_resourceclaimstatuses();
@@ -142,7 +160,24 @@ std::string OwnPart(const v1::PodStatus& status) {
     if (IsOurCondition(c.type())) *own.add_conditions() = c;
   std::sort(own.mutable_conditions()->begin(), own.mutable_conditions()->end(),
             [](const auto& a, const auto& b) { return a.type() < b.type(); });
-  return Canonical(own);
+  return own;
+}
+
+std::string OwnPart(const v1::PodStatus& status) { return Canonical(OwnStatus(status)); }
+
+void Unite(const proto::Value& other, proto::Value* patch) {
+  using Kind = proto::Value::Kind;
+  for (const auto& member : other.members) {
+    proto::Value* mine = patch->Find(member.key);
+    if (!mine) {
+      patch->members.push_back(member);
+    } else if (mine->kind == Kind::kMap && member.value.kind == Kind::kMap) {
+      Unite(member.value, mine);
+    } else if (const auto key = MergeKey(member.key);
+               !key.empty() && mine->kind == Kind::kList && member.value.kind == Kind::kList) {
+      UniteLists(member.value, key, mine);
+    }
+  }
 }
 
 bool MayDelete(const v1::Pod& object, bool finished) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kubelet/pod.h"
+#include "proto/codec/value.h"
 
 namespace keelson::kubelet {
 
@@ -23,8 +24,13 @@ std::string IllegalChange(const v1::Pod& pod, const v1::PodStatus& before,
 v1::PodStatus MergeStatus(const v1::Pod& pod, const v1::PodStatus& server,
                           const v1::PodStatus& wanted, bool may_run);
 
-// The part of a status that is ours to write, in one encoding: equal when nobody meddled.
+// The part of a status that is ours to write; and that in one encoding, equal when nobody meddled.
+v1::PodStatus OwnStatus(const v1::PodStatus& status);
 std::string OwnPart(const v1::PodStatus& status);
+
+// Makes of two strategic merge patches with one goal, from different beginnings, one that leads there
+// from either: adds to `patch` what only `other` changes.
+void Unite(const proto::Value& other, proto::Value* patch);
 
 // Whether the pod's object may be deleted for good (upstream's canBeDeleted).
 bool MayDelete(const v1::Pod& object, bool finished);

@@ -96,6 +96,10 @@ void FakeApiServer::FailWatches(absl::Status error) {
   for (FakeWatch* watch : watches_) watch->End(error);
 }
 
+void FakeApiServer::Abandon() {
+  for (FakeWatch* watch : std::exchange(watches_, {})) watch->StopListening();
+}
+
 int FakeApiServer::CountRequests(std::string_view prefix) const {
   return static_cast<int>(std::count_if(requests.begin(), requests.end(), [&](const auto& request) {
     return request.starts_with(prefix);
@@ -121,6 +125,8 @@ FakeWatch::~FakeWatch() {
   stop_listening_();
   server_.watches_.erase(this);
 }
+
+void FakeWatch::StopListening() { std::exchange(stop_listening_, [] {})(); }
 
 void FakeWatch::End(absl::Status status) {
   if (!ended_) ended_ = std::move(status);

@@ -43,6 +43,8 @@ class FakeApiServer : public kubelet::client::ApiServer {
   void SetReachable(bool reachable);
   // Every watch ends: in good order, or with its connection.
   void EndWatches(bool broken);
+  // The client's process died: nothing of the store reaches its watches any more.
+  void Abandon();
   // An ERROR event on every watch.
   void FailWatches(absl::Status error);
   // What each event waits before it is sent.
@@ -71,6 +73,7 @@ class FakeWatch : public kubelet::client::WatchStream {
   FakeWatch(FakeApiServer& server, const Resource& resource, std::string ns, WatchOptions options);
   ~FakeWatch() override;
   base::Task<absl::StatusOr<std::optional<WatchEvent>>> Next() override;
+  void StopListening();
   // Next returns this once it has nothing more to tell; nullopt inside OK ends in good order.
   void End(absl::Status status);
 

@@ -4,6 +4,7 @@
 #include <google/protobuf/message.h>
 #include <google/protobuf/util/message_differencer.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/check.h"
@@ -253,8 +254,10 @@ absl::Status ObjectStore::CheckWatch(uint64_t after) const {
 std::optional<WatchEvent> ObjectStore::NextEvent(const Resource& resource, const std::string& ns,
                                                  const Selector& selector,
                                                  uint64_t* position) const {
-  for (const Change& change : history_) {
-    if (change.version <= *position) continue;
+  auto next = std::upper_bound(history_.begin(), history_.end(), *position,
+                               [](uint64_t at, const Change& change) { return at < change.version; });
+  for (; next != history_.end(); ++next) {
+    const Change& change = *next;
     *position = change.version;
     if (std::get<0>(change.key) != &resource) continue;
     if (!ns.empty() && std::get<1>(change.key) != ns) continue;

@@ -21,7 +21,10 @@ PodPtr MakePod(const std::string& name, const std::string& uid, const std::strin
   pod->mutable_metadata()->set_name(name);
   pod->mutable_metadata()->set_namespace_("default");
   pod->mutable_metadata()->set_uid(uid);
-  (*pod->mutable_metadata()->mutable_annotations())["kubernetes.io/config.source"] = "file";
+  auto& annotations = *pod->mutable_metadata()->mutable_annotations();
+  annotations["kubernetes.io/config.source"] = "file";
+  annotations["kubernetes.io/config.hash"] = uid;
+  pod->mutable_spec()->set_nodename("node");
   pod->mutable_spec()->set_restartpolicy(restart_policy);
   pod->mutable_spec()->set_terminationgraceperiodseconds(3);
   auto fill = [](kubelet::v1::Container* c, std::string container_name, const Behaviour& b) {
@@ -61,11 +64,23 @@ struct World::Life {
         admission({1'000'000, int64_t{1} << 50, 1000}),
         services{loop,   runtime, pleg,  files,  volumes, groups,
                  images, events,  config, prober, hooks,   kubelet::WorkerOptions()},
-        manager(services, {kubelet::PodSource::kFile}, admission),
-        tasks(loop) {}
+        manager(services, SourcesOf(w), admission),
+        tasks(loop) {
+    if (!w.cluster_) return;
+    cluster = std::make_unique<ClusterLife>(loop, *w.cluster_, w.random_,
+                                            [this](kubelet::SourceUpdate update) {
+                                              manager.Apply(std::move(update));
+                                            });
+    manager.OnReport([this](const kubelet::PodReport& report) { cluster->statuses.Set(report); });
+  }
+  static std::set<kubelet::PodSource> SourcesOf(const World& w) {
+    if (!w.cluster_) return {kubelet::PodSource::kFile};
+    return {kubelet::PodSource::kFile, kubelet::PodSource::kApi};
+  }
 
   ~Life() {
     loop.Stop();
+    if (cluster) cluster->server.Abandon();
     runtime.Disconnect();
     clock.CancelAll();
   }
@@ -85,14 +100,17 @@ struct World::Life {
   kubelet::Admission admission;
   kubelet::PodServices services;
   kubelet::PodManager manager;
+  std::unique_ptr<ClusterLife> cluster;
   bool started = false;
   base::TaskGroup tasks;
 };
 
-World::World(uint64_t seed) : random_(seed), runtime_(clock_, random_) {
+World::World(uint64_t seed, bool with_cluster) : random_(seed), runtime_(clock_, random_) {
+  if (with_cluster) cluster_ = std::make_unique<ClusterState>(clock_);
   runtime_.serves_events = random_.Chance(0.6);
   runtime_.may_stop = [this](const std::string& uid) {
-    return !pods_.contains(uid) || disturbed.contains(uid);
+    if (disturbed.contains(uid)) return true;
+    return !pods_.contains(uid) && !(cluster_ && cluster_->IsWanted(uid));
   };
 }
 
@@ -120,6 +138,7 @@ void World::StartAgent() {
   life->tasks.Spawn("main", Main(life->loop, life->pleg, life->manager, life->tasks, [this, life] {
                       life->started = true;
                       Tell();
+                      if (life->cluster) life->cluster->Start(life->tasks);
                     }));
 }
 
@@ -134,6 +153,7 @@ void World::SetPods(std::vector<PodPtr> pods) {
 void World::Tell() {
   kubelet::SourceUpdate update{kubelet::PodSource::kFile, {}};
   for (const auto& [uid, pod] : pods_) update.pods.push_back(pod);
+  if (life_->cluster) life_->cluster->mirrors.Apply(update);
   life_->manager.Apply(std::move(update));
 }
 
@@ -144,6 +164,9 @@ void World::Run(base::Nanos time) {
   } while (clock_.AdvanceToNext(end));
 }
 
+void World::SetReachable(bool reachable) { life_->cluster->server.SetReachable(reachable); }
+std::vector<std::string>& World::requests() { return life_->cluster->server.requests; }
+
 kubelet::PodManager& World::manager() { return life_->manager; }
 
 std::string World::Describe(const std::string& uid) const {
@@ -153,23 +176,31 @@ std::string World::Describe(const std::string& uid) const {
   return "the agent does not know it\n";
 }
 
+std::map<std::string, PodPtr> World::Wanted() const {
+  std::map<std::string, PodPtr> wanted = pods_;
+  if (cluster_)
+    for (const PodPtr& pod : cluster_->Wanted()) wanted[pod->metadata().uid()] = pod;
+  return wanted;
+}
+
 std::string World::Problems() const {
   std::string problems;
+  const std::map<std::string, PodPtr> wanted = Wanted();
   for (const auto& v : runtime_.violations) base::StrAppend(&problems, v, "\n");
   std::map<std::string, int> running;  // uid/container -> instances
   for (const auto& [id, c] : runtime_.containers) {
     std::string uid = runtime_.UidOf(c);
-    if (!pods_.contains(uid)) base::StrAppend(&problems, "left over: ", id, " of ", uid, "\n");
+    if (!wanted.contains(uid)) base::StrAppend(&problems, "left over: ", id, " of ", uid, "\n");
     if (c.state == rt::CONTAINER_RUNNING)
       ++running[StrCat(uid, "/", c.config.metadata().name())];
   }
   for (const auto& [id, s] : runtime_.sandboxes)
-    if (!pods_.contains(s.config.metadata().uid()))
+    if (!wanted.contains(s.config.metadata().uid()))
       base::StrAppend(&problems, "left over: ", id, " of ", s.config.metadata().uid(), "\n");
   for (const auto* set : {&host_.pod_dirs, &host_.cgroups, &host_.volumes})
     for (const auto& uid : *set)
-      if (!pods_.contains(uid)) base::StrAppend(&problems, "left over on the host: ", uid, "\n");
-  for (const auto& [uid, pod] : pods_) {
+      if (!wanted.contains(uid)) base::StrAppend(&problems, "left over on the host: ", uid, "\n");
+  for (const auto& [uid, pod] : wanted) {
     auto expect = [&](const kubelet::v1::Container& c, bool is_init) {
       if (c.args_size() > 0) return;
       if (is_init && !kubelet::IsSidecar(c)) return;
@@ -186,6 +217,8 @@ std::string World::Problems() const {
     for (const auto& c : pod->spec().containers()) expect(c, false);
     for (const auto& c : pod->spec().initcontainers()) expect(c, true);
   }
+  if (cluster_ && life_)
+    problems += cluster_->Problems(life_->manager.Pods(), pods_, runtime_, disturbed);
   return problems;
 }
 

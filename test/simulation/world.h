@@ -11,6 +11,7 @@
 
 #include "kubelet/pod_manager.h"
 #include "test/simulation/agent_clock.h"
+#include "test/simulation/cluster.h"
 #include "test/simulation/fake_host.h"
 #include "test/simulation/fake_runtime.h"
 
@@ -28,7 +29,8 @@ kubelet::PodPtr MakePod(const std::string& name, const std::string& uid,
 
 class World {
  public:
-  explicit World(uint64_t seed);
+  // With an API server: pods come from it, too, and it is told how they are.
+  explicit World(uint64_t seed, bool with_cluster = false);
   ~World();
 
   // A life of the agent begins, or ends as by SIGKILL: between any two steps of it.
@@ -48,6 +50,12 @@ class World {
   Random& random() { return random_; }
   RuntimeState& runtime() { return runtime_; }
   HostState& host() { return host_; }
+  // REQUIRES: with_cluster.
+  ClusterState& cluster() { return *cluster_; }
+  // The server goes away with all its watches, or comes back. REQUIRES: the agent runs.
+  void SetReachable(bool reachable);
+  // What this life of the agent asked of it.
+  std::vector<std::string>& requests();
   base::VirtualClock& clock() { return clock_; }
   // Pods whose containers were harmed from outside; their restarts are in order.
   std::set<std::string> disturbed;
@@ -58,10 +66,14 @@ class World {
   // What the agent thinks of a pod.
   std::string Describe(const std::string& uid) const;
 
+  // What should be there: static pods, and those of the API server that nobody deletes.
+  std::map<std::string, kubelet::PodPtr> Wanted() const;
+
   base::VirtualClock clock_;
   Random random_;
   RuntimeState runtime_;
   HostState host_;
+  std::unique_ptr<ClusterState> cluster_;
   std::map<std::string, kubelet::PodPtr> pods_;  // by uid
   std::unique_ptr<Life> life_;
 };

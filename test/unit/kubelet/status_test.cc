@@ -475,6 +475,34 @@ TEST(Conditions, ReadinessGatesHoldBackReady) {
   EXPECT_EQ(ConditionWord(shown.Now(), "x"), "True//") << "conditions of others are carried on";
 }
 
+// An agent that starts again has asked no probe yet: what was said of the same instance holds.
+TEST(ContainerStatus, ReadyAndStartedOutliveARestartOfTheAgent) {
+  constexpr char kProbed[] =
+      "{containers: [{name: c, readinessProbe: {tcpSocket: {port: 1}},"
+      " startupProbe: {tcpSocket: {port: 1}}}]}";
+  Shown shown(kProbed, "sandbox c=running started:c");
+  shown.scene.probes.readiness["c0"] = ProbeResult::kSuccess;
+  EXPECT_TRUE(shown.Now().containerstatuses(0).ready());
+  shown.Then(kProbed, "sandbox c=running");
+  EXPECT_TRUE(shown.Now().containerstatuses(0).started());
+  EXPECT_TRUE(shown.Now().containerstatuses(0).ready());
+  shown.scene.probes.readiness["c0"] = ProbeResult::kFailure;
+  EXPECT_FALSE(shown.Now().containerstatuses(0).ready());
+  shown.scene.probes.readiness.clear();
+  shown.scene.view.containers[0].id = "another";
+  EXPECT_FALSE(shown.Now().containerstatuses(0).started());
+}
+
+TEST(Phase, ReasonAndMessageStayWithAPhaseThatIsOver) {
+  Shown shown(kNever, "sandbox c=exited/0");
+  shown.previous.set_phase("Failed");
+  shown.previous.set_reason("Evicted");
+  shown.previous.set_message("low on memory");
+  EXPECT_EQ(shown.Now().phase(), "Failed");
+  EXPECT_EQ(shown.Now().reason(), "Evicted");
+  EXPECT_EQ(shown.Now().message(), "low on memory");
+}
+
 TEST(Conditions, TransitionTimeChangesWithTheStatusOnly) {
   Shown shown(kAlways, "sandbox c=created");
   const int64_t first = base::ToUnixNanos(shown.now) / 1'000'000'000;

@@ -211,6 +211,15 @@ TEST_F(NodeProberTest, OfInitContainersOnlySidecarsAreProbed) {
   EXPECT_EQ(runtime_.CallsOf("sidecar"), 1);
 }
 
+TEST_F(NodeProberTest, AnInstanceOlderThanTheAgentIsNotUnreadyBeforeItWasAsked) {
+  *App().mutable_readinessprobe() = ExecProbe("ready", 10);
+  App().mutable_readinessprobe()->set_initialdelayseconds(4000);
+  targets_ = {{"app", "old", clock_.Now() - 1h - 11s}, {"app", "new", clock_.Now() - 1h - 9s}};
+  Sync();
+  EXPECT_FALSE(prober_->ResultsOf("uid-1").readiness.contains("old"));
+  EXPECT_EQ(Ready("new"), Result::kFailure);
+}
+
 TEST_F(NodeProberTest, AFreshAgentSpreadsItsFirstProbesOverAPeriod) {
   prober_.reset();
   prober_.emplace(loop_, runtime_, events_.Sink(), [](const std::string&) {});
