@@ -64,6 +64,7 @@ LogDecoder::State LogDecoder::ParseHeader(std::string* out) {
 
   const auto time = base::ParseRfc3339(time_text);
   if (!time || (stream != "stdout" && stream != "stderr")) return State::kSkip;
+  if (!filter_.stream.empty() && stream != filter_.stream) return State::kSkip;
   partial_ = tags.substr(0, tags.find(':')) == "P";
   if (filter_.since && *time < *filter_.since) return State::kSkip;
   if (filter_.timestamps && at_line_start_) out->append(WithNineDigits(time_text)).append(" ");

@@ -14,6 +14,7 @@ namespace keelson::kubelet {
 struct LogFilter {
   std::optional<base::WallTime> since;  // older lines are left out
   bool timestamps = false;              // each output line begins with its time, nine digits
+  std::string stream{};                 // stdout or stderr alone; empty: both
 };
 
 // Turns the bytes of a log file into what the container wrote. Content is passed on as it comes, so

@@ -2,7 +2,6 @@
 #include "kubelet/logs/log_reader.h"
 
 #include <fcntl.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,7 +16,7 @@
 #include "base/errno_status.h"
 #include "base/fd.h"
 #include "base/files.h"
-#include "base/inotify.h"
+#include "kubelet/logs/log_watches.h"
 
 namespace keelson::kubelet {
 namespace {
@@ -71,8 +70,9 @@ absl::StatusOr<int64_t> TailStart(const SharedFd& fd, int64_t size, int64_t line
 
 class LogStream {
  public:
-  LogStream(base::Loop& loop, LogRequest request, LogSink sink, LogEnd end)
+  LogStream(base::Loop& loop, LogWatches& watches, LogRequest request, LogSink sink, LogEnd end)
       : loop_(loop),
+        watches_(watches),
         request_(std::move(request)),
         sink_(std::move(sink)),
         end_(std::move(end)),
@@ -101,11 +101,11 @@ class LogStream {
   Task<absl::Status> Emit(std::string text);
   absl::StatusOr<bool> FindNewFiles();
   std::vector<std::string> RotatedSince(ino_t inode);
-  Task<void> WatchFiles();
   Task<void> WatchEnd();
   bool limit_reached() const { return left_ == 0; }
 
   base::Loop& loop_;
+  LogWatches& watches_;
   const LogRequest request_;
   const LogSink sink_;
   const LogEnd end_;
@@ -115,10 +115,9 @@ class LogStream {
   int64_t left_;  // bytes of output allowed; negative: no limit
   // Oldest first, the live one last; its predecessor stays while a late writer may hold it.
   std::deque<OpenLog> files_;
-  std::unique_ptr<base::Inotify> inotify_;
-  base::Wakeup wake_;
+  LogFollower follower_;
+  std::unique_ptr<LogWatches::Handle> watch_;
   bool ended_ = false;
-  absl::Status watch_error_;
   base::TaskGroup tasks_;
 };
 
@@ -140,13 +139,10 @@ absl::Status LogStream::OpenDirectory() {
 }
 
 absl::Status LogStream::StartWatching() {
-  auto inotify = base::Inotify::Create(loop_);
-  if (!inotify.ok()) return inotify.status();
   // By descriptor: the path may have come to mean something else since it was opened.
-  auto watch = (*inotify)->Add(base::StrCat("/proc/self/fd/", dir_.get()),
-                               IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE);
+  auto watch = watches_.Add(base::StrCat("/proc/self/fd/", dir_.get()), follower_);
   if (!watch.ok()) return watch.status();
-  inotify_ = std::move(*inotify);
+  watch_ = std::move(*watch);
   return absl::OkStatus();
 }
 
@@ -205,36 +201,26 @@ Task<absl::Status> LogStream::Drain(OpenLog& log, std::optional<int64_t> stop_at
   co_return absl::OkStatus();
 }
 
-Task<void> LogStream::WatchFiles() {
-  for (;;) {
-    auto events = co_await inotify_->Next();
-    if (!events.ok()) watch_error_ = events.status();
-    wake_.Set();
-    if (!events.ok()) co_return;
-  }
-}
-
 Task<void> LogStream::WatchEnd() {
   co_await end_();
   ended_ = true;
-  wake_.Set();
+  follower_.wake.Set();
 }
 
 Task<absl::Status> LogStream::FollowUntilEnd() {
-  tasks_.Spawn("log files", WatchFiles());
   tasks_.Spawn("log end", WatchEnd());
   std::exception_ptr cancelled;
   absl::Status status;
   try {
     status = co_await Follow();
+    co_await tasks_.CancelAndJoin();
   } catch (const boost::system::system_error&) {
     cancelled = std::current_exception();
   }
-  if (cancelled)
-    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+  if (!cancelled) co_return status;
+  co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
   co_await tasks_.CancelAndJoin();
-  if (cancelled) std::rethrow_exception(cancelled);
-  co_return status;
+  std::rethrow_exception(cancelled);
 }
 
 Task<absl::Status> LogStream::Follow() {
@@ -251,8 +237,8 @@ Task<absl::Status> LogStream::Follow() {
     }
     while (files_.size() > 2) files_.pop_front();
     if (last_turn || limit_reached()) co_return absl::OkStatus();
-    if (!watch_error_.ok()) co_return watch_error_;
-    co_await wake_.Wait();
+    if (!follower_.error.ok()) co_return follower_.error;
+    co_await follower_.wake.Wait();
   }
 }
 
@@ -291,8 +277,9 @@ std::vector<std::string> LogStream::RotatedSince(ino_t inode) {
 
 }  // namespace
 
-Task<absl::Status> StreamLog(base::Loop& loop, LogRequest request, LogSink sink, LogEnd end) {
-  LogStream stream(loop, std::move(request), std::move(sink), std::move(end));
+Task<absl::Status> StreamLog(base::Loop& loop, LogWatches& watches, LogRequest request,
+                             LogSink sink, LogEnd end) {
+  LogStream stream(loop, watches, std::move(request), std::move(sink), std::move(end));
   co_return co_await stream.Run();
 }
 

@@ -15,6 +15,8 @@
 
 namespace keelson::kubelet {
 
+class LogWatches;
+
 struct LogRequest {
   std::string root;  // directory of all pod logs: nothing outside is opened, no symlink followed
   std::string path;  // the live log, absolute and beneath `root`
@@ -30,9 +32,10 @@ using LogSink = std::function<base::Task<absl::Status>(std::string)>;
 using LogEnd = std::function<base::Task<void>()>;
 
 // Returns when everything there was at the call has been given to `sink`; with `follow`, when
-// besides `end` has returned. NotFound: there is no such log. PermissionDenied/InvalidArgument: not
+// besides `end` has returned; `watches` tells it of changes. NotFound: there is no such log. PermissionDenied/InvalidArgument: not
 // a regular file beneath the root. Cancelling leaves nothing behind. `end` is only called with
 // `follow`.
-base::Task<absl::Status> StreamLog(base::Loop& loop, LogRequest request, LogSink sink, LogEnd end);
+base::Task<absl::Status> StreamLog(base::Loop& loop, LogWatches& watches, LogRequest request,
+                                   LogSink sink, LogEnd end);
 
 }  // namespace keelson::kubelet

@@ -25,6 +25,8 @@ using boost::system::error_code;
 using Parser = http::request_parser<http::string_body>;
 
 constexpr size_t kReadBlock = 16 << 10;
+// While nothing is expected soon: what a waiting connection costs.
+constexpr size_t kWaitBlock = 1 << 10;
 // What a client may send ahead while we answer its last request.
 constexpr size_t kMaxAhead = 64 << 10;
 
@@ -65,6 +67,7 @@ class HttpResponder : public Responder {
 
   Task<absl::Status> Send(HttpResponse response) override {
     started_ = finished_ = true;
+    status_ = response.status;
     std::string text = Head(response, base::StrCat("Content-Length: ", response.body.size()));
     if (!head_only_) text += response.body;
     co_return co_await Put(std::move(text));
@@ -72,6 +75,7 @@ class HttpResponder : public Responder {
 
   Task<absl::Status> Start(HttpResponse head) override {
     started_ = true;
+    status_ = head.status;
     // HTTP/1.0 has no chunks: the end of the connection is the end of the body.
     if (!chunked_) keep_alive_ = false;
     co_return co_await Put(Head(head, chunked_ ? "Transfer-Encoding: chunked" : ""));
@@ -87,6 +91,7 @@ class HttpResponder : public Responder {
   Task<ByteStream*> TakeOver() override {
     if (!take_over_ || started_) co_return nullptr;
     started_ = finished_ = true;
+    status_ = 101;
     keep_alive_ = false;
     co_return co_await take_over_();
   }
@@ -105,6 +110,7 @@ class HttpResponder : public Responder {
   }
 
   bool keep_alive() const { return keep_alive_; }
+  int status() const { return status_; }  // 0: nothing was answered
 
  private:
   std::string Head(const HttpResponse& response, std::string_view length) const {
@@ -131,6 +137,7 @@ class HttpResponder : public Responder {
   const bool chunked_;
   bool started_ = false;
   bool finished_ = false;
+  int status_ = 0;
   TakeOverHook take_over_;
 };
 
@@ -147,6 +154,7 @@ class TakenStream : public ByteStream {
     co_return got;
   }
   Task<absl::Status> WriteAll(std::string_view data) override { return stream_.WriteAll(data); }
+  void FinishWriting() override { stream_.FinishWriting(); }
   void Close() override { stream_.Close(); }
 
  private:
@@ -164,8 +172,8 @@ int StatusOf(const error_code& ec) {
 class Connection {
  public:
   Connection(base::Loop& loop, const HttpRoutes& routes, const HttpLimits& limits,
-             ByteStream& stream)
-      : loop_(loop), routes_(routes), limits_(limits), stream_(stream) {}
+             ConnectionState& state)
+      : loop_(loop), routes_(routes), limits_(limits), state_(state), stream_(*state.stream) {}
 
   Task<void> Serve() {
     const bool ready = co_await Handshake();
@@ -197,7 +205,12 @@ class Connection {
   Task<bool> WaitForRequest() {
     if (!in_.empty()) co_return true;
     Deadline idle(loop_.clock(), stream_, limits_.idle);
-    co_return co_await ReadMore();
+    state_.idle = true;
+    state_.idle_since = loop_.clock().Monotonic();
+    state_.became_idle->Set();
+    const bool more = co_await ReadMore<kWaitBlock>();
+    state_.idle = false;
+    co_return more;
   }
 
   // 0: the parser has a request; a status to refuse it with; -1: the client is gone.
@@ -218,7 +231,7 @@ class Connection {
         absl::Status sent = co_await stream_.WriteAll("HTTP/1.1 100 Continue\r\n\r\n");
         if (!sent.ok()) co_return -1;
       }
-      const bool more = co_await ReadMore();
+      const bool more = co_await ReadMore<kReadBlock>();
       if (!more) co_return -1;
     }
   }
@@ -227,8 +240,9 @@ class Connection {
     return boost::beast::iequals(parser.get()[http::field::expect], "100-continue");
   }
 
+  template <size_t kSize>
   Task<bool> ReadMore() {
-    char block[kReadBlock];
+    char block[kSize];
     absl::StatusOr<size_t> got = co_await stream_.ReadSome(block, sizeof(block));
     if (!got.ok() || *got == 0) co_return false;
     in_.append(block, *got);
@@ -261,12 +275,13 @@ class Connection {
     request.body = std::move(message.body());
     request.target = std::string(View(message.target()));
     request.peer = stream_.Peer();
+    request.peer_address = stream_.PeerAddress();
     HttpResponder responder(loop_, stream_, limits_, message.version(), message.keep_alive(),
                             request.method == "HEAD");
     HttpRoutes::Found found = routes_.Find(request);
     const base::MonoTime began = loop_.clock().Monotonic();
     if (routes_.observer != nullptr) routes_.observer->RequestBegan(request);
-    Observed observed{*this, request, began};
+    Observed observed{*this, request, responder, began};
     const bool alive = co_await RunHandler(found, request, responder);
     co_return alive&& responder.keep_alive();
   }
@@ -275,10 +290,18 @@ class Connection {
   struct Observed {
     Connection& self;
     const HttpRequest& request;
+    const HttpResponder& responder;
     base::MonoTime began;
     ~Observed() {
-      if (self.routes_.observer != nullptr)
-        self.routes_.observer->RequestEnded(request, self.loop_.clock().Monotonic() - began);
+      const base::Nanos took = self.loop_.clock().Monotonic() - began;
+      // Whom a proxy speaks for is only told: what anybody may claim decides nothing.
+      KLOG_V(3, "HTTP", {"verb", request.method}, {"URI", request.target},
+             {"latency", base::GoDuration(took)},
+             {"userAgent", request.Header("user-agent").value_or("")},
+             {"srcIP", request.peer_address},
+             {"forwardedFor", request.Header("x-forwarded-for").value_or("")},
+             {"resp", responder.status()});
+      if (self.routes_.observer != nullptr) self.routes_.observer->RequestEnded(request, took);
     }
   };
 
@@ -309,14 +332,16 @@ class Connection {
     bool whole = false;
     try {
       whole = co_await answered.Wait();
+      co_await handling.CancelAndJoin();
+      co_await watching.CancelAndJoin();
     } catch (const boost::system::system_error&) {
       cancelled = std::current_exception();
     }
-    if (cancelled) co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    if (!cancelled) co_return whole;
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await handling.CancelAndJoin();
     co_await watching.CancelAndJoin();
-    if (cancelled) std::rethrow_exception(cancelled);
-    co_return whole;
+    std::rethrow_exception(cancelled);
   }
 
   Task<void> Handle(const HttpRoutes::Found& found, const HttpRequest& request,
@@ -332,7 +357,7 @@ class Connection {
   Task<void> WatchClient(base::OneShot<bool> answered) {
     // Past the limit nobody reads: then a write finds out.
     while (in_.size() < kMaxAhead) {
-      const bool alive = co_await ReadMore();
+      const bool alive = co_await ReadMore<kWaitBlock>();
       if (alive) continue;
       // A read that was called off says nothing about the client.
       if (!watch_over_) answered.Set(false);
@@ -343,6 +368,7 @@ class Connection {
   base::Loop& loop_;
   const HttpRoutes& routes_;
   const HttpLimits& limits_;
+  ConnectionState& state_;
   ByteStream& stream_;
   std::string in_;           // read and not yet parsed
   bool watch_over_ = false;  // of the present request: set when its handler takes the connection
@@ -351,8 +377,8 @@ class Connection {
 }  // namespace
 
 Task<void> ServeHttpConnection(base::Loop& loop, const HttpRoutes& routes, const HttpLimits& limits,
-                               ByteStream& stream) {
-  Connection connection(loop, routes, limits, stream);
+                               ConnectionState& state) {
+  Connection connection(loop, routes, limits, state);
   co_await connection.Serve();
 }
 

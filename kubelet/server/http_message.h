@@ -32,6 +32,7 @@ struct HttpRequest {
   std::string body;
   std::string target;                             // as it came: path and query, encoded
   std::shared_ptr<const PeerCertificates> peer;   // null: no client certificate
+  std::string peer_address;                       // of the connection; empty on a unix socket
 
   // First value of a query parameter or header (`name` in lower case); nullopt when absent.
   std::optional<std::string> QueryValue(std::string_view name) const;

@@ -34,9 +34,13 @@ Task<void> HttpServer::AcceptAll(std::unique_ptr<Listener> listener) {
   // Out of descriptors or memory: others must end something first, there is no event for it.
   constexpr base::Nanos kPause = std::chrono::milliseconds(100);
   for (;;) {
-    while (connections_ >= limits_.connections) co_await connection_ended_.Wait();
     auto stream = co_await listener->Accept();
     if (stream.ok()) {
+      // One newcomer waits here, the others in the kernel.
+      while (connections_ >= limits_.connections) {
+        CloseLongestIdle();
+        co_await room_.Wait();
+      }
       ++connections_;
       tasks_.Spawn("http connection", ServeOne(std::move(*stream)));
       continue;
@@ -47,15 +51,32 @@ Task<void> HttpServer::AcceptAll(std::unique_ptr<Listener> listener) {
   }
 }
 
+// Its task then finds the end of it, and makes room.
+void HttpServer::CloseLongestIdle() {
+  ConnectionState* longest = nullptr;
+  for (ConnectionState& state : states_)
+    if (state.sent_away) return;
+  for (ConnectionState& state : states_)
+    if (state.idle && (longest == nullptr || state.idle_since < longest->idle_since))
+      longest = &state;
+  if (longest == nullptr) return;
+  longest->sent_away = true;
+  longest->stream->Close();
+}
+
 Task<void> HttpServer::ServeOne(std::unique_ptr<ByteStream> stream) {
-  struct Count {
+  struct Entry {
     HttpServer& server;
-    ~Count() {
+    std::list<ConnectionState>::iterator state;
+    ~Entry() {
+      server.states_.erase(state);
       --server.connections_;
-      server.connection_ended_.Set();
+      server.room_.Set();
     }
-  } count{*this};
-  co_await ServeHttpConnection(loop_, routes_, limits_, *stream);
+  } entry{*this, states_.emplace(states_.end())};
+  entry.state->stream = stream.get();
+  entry.state->became_idle = &room_;
+  co_await ServeHttpConnection(loop_, routes_, limits_, *entry.state);
   stream->Close();
 }
 

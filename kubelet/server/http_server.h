@@ -18,7 +18,7 @@ namespace keelson::kubelet {
 struct HttpLimits {
   size_t header_bytes = 1 << 20;                   // beyond: 431
   size_t body_bytes = 1 << 20;                     // beyond: 413
-  size_t connections = 256;                        // beyond: not accepted until one ends
+  size_t connections = 256;                        // beyond: the longest idle one is closed, or we wait
   base::Nanos handshake = std::chrono::seconds(10);  // TLS: closed
   base::Nanos idle = std::chrono::seconds(90);     // between requests: closed
   base::Nanos request = std::chrono::seconds(30);  // first byte to last of a request: 408
@@ -48,6 +48,15 @@ class HttpRoutes {
   std::vector<Route> routes_;
 };
 
+// Where a connection stands, for the server to choose whom to send away when it is full.
+struct ConnectionState {
+  ByteStream* stream = nullptr;
+  bool idle = false;  // between requests, so that a client must expect its end (RFC 9112, 9.5)
+  base::MonoTime idle_since{};
+  bool sent_away = false;  // closed to make room, and about to end
+  base::Wakeup* became_idle = nullptr;
+};
+
 class HttpServer {
  public:
   HttpServer(base::Loop& loop, HttpRoutes routes, HttpLimits limits = {})
@@ -62,18 +71,20 @@ class HttpServer {
 
  private:
   base::Task<void> AcceptAll(std::unique_ptr<Listener> listener);
+  void CloseLongestIdle();
   base::Task<void> ServeOne(std::unique_ptr<ByteStream> stream);
 
   base::Loop& loop_;
   const HttpRoutes routes_;
   const HttpLimits limits_;
   size_t connections_ = 0;
-  base::Wakeup connection_ended_;
+  std::list<ConnectionState> states_;  // of the connections
+  base::Wakeup room_;                  // a connection ended, or became idle
   base::TaskGroup tasks_;
 };
 
 // One connection: requests in, answers out, until either side has had enough (http_connection.cc).
 base::Task<void> ServeHttpConnection(base::Loop& loop, const HttpRoutes& routes,
-                                     const HttpLimits& limits, ByteStream& stream);
+                                     const HttpLimits& limits, ConnectionState& state);
 
 }  // namespace keelson::kubelet

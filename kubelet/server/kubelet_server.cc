@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Listeners, routes, and the endpoints that only tell; streaming_endpoints.cc has the others.
+// Listeners, routes, and the endpoints that only tell.
 #include "kubelet/server/kubelet_server.h"
 
 #include <algorithm>
@@ -9,7 +9,6 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "kubelet/server/local_api.h"
-#include "kubelet/server/log_query.h"
 #include "kubelet/server/system_logs.h"
 #include "proto/codec/codec.h"
 
@@ -119,6 +118,8 @@ KubeletServer::KubeletServer(base::Loop& loop, NodeView& view, cri::Runtime& run
       runtime_(runtime),
       options_(std::move(options)),
       guard_(loop, options_.guard, tokens, access),
+      streaming_(loop, view, runtime, /*local=*/false),
+      log_watches_(loop),
       certificate_(loop, options_.certificate),
       secure_(loop, Routes(true), options_.limits),
       read_only_(loop, Routes(false), options_.limits) {}
@@ -154,15 +155,7 @@ void KubeletServer::AddDebuggingRoutes(HttpRoutes& routes) {
   routes.Add("GET", "/configz", KEELSON_HANDLER(GetConfig));
   routes.Add("GET", "/containerLogs/{namespace}/{pod}/{container}",
              KEELSON_HANDLER(GetContainerLogs));
-  for (const char* uid : {"", "/{uid}"}) {
-    const std::string pod = StrCat("/{namespace}/{pod}", uid);
-    routes.Add("POST", StrCat("/run", pod, "/{container}"), KEELSON_HANDLER(Run));
-    for (const char* method : {"GET", "POST"}) {
-      routes.Add(method, StrCat("/exec", pod, "/{container}"), KEELSON_HANDLER(Exec));
-      routes.Add(method, StrCat("/attach", pod, "/{container}"), KEELSON_HANDLER(Attach));
-      routes.Add(method, StrCat("/portForward", pod), KEELSON_HANDLER(PortForward));
-    }
-  }
+  streaming_.AddRoutes(routes);
   if (options_.system_log_handler)
     routes.Add("GET", "/logs/{path*}", KEELSON_HANDLER(GetSystemLogs));
   else
@@ -219,6 +212,7 @@ Task<absl::Status> KubeletServer::Start() {
 Task<void> KubeletServer::Close() {
   co_await secure_.Close();
   co_await read_only_.Close();
+  co_await log_watches_.Close();
   if (ca_watch_) co_await ca_watch_->Close();
   co_await certificate_.Close();
 }
@@ -261,7 +255,7 @@ Task<void> KubeletServer::GetConfig(const HttpRequest&, Responder& responder) {
 }
 
 Task<void> KubeletServer::GetContainerLogs(const HttpRequest& request, Responder& responder) {
-  absl::StatusOr<LogQuery> query = ParseLogQuery(request.query, loop_.clock().Now());
+  absl::StatusOr<LogQuery> query = LogQueryOf(loop_, view_, request);
   const std::string& name = request.params.at("pod");
   const std::string& container = request.params.at("container");
   HttpResponse refused;
@@ -276,7 +270,7 @@ Task<void> KubeletServer::GetContainerLogs(const HttpRequest& request, Responder
           pod.metadata().name() != name)
         continue;
       if (InSpec(pod.spec(), container))
-        return ServeContainerLogs(loop_, view_, request, responder);
+        return ServeContainerLogs(loop_, view_, log_watches_, request, responder);
       refused = Text(404, StrCat("container \"", container, "\" not found in pod \"", name, "\""));
     }
   }

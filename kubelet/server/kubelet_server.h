@@ -10,9 +10,11 @@
 #include "base/loop.h"
 #include "cri/runtime.h"
 #include "kubelet/auth/guard.h"
+#include "kubelet/logs/log_watches.h"
 #include "kubelet/server/http_server.h"
 #include "kubelet/server/node_view.h"
 #include "kubelet/server/serving_certificate.h"
+#include "kubelet/server/streaming_endpoints.h"
 
 namespace keelson::kubelet {
 
@@ -61,23 +63,14 @@ class KubeletServer {
   base::Task<void> GetConfig(const HttpRequest& request, Responder& responder);
   base::Task<void> GetContainerLogs(const HttpRequest& request, Responder& responder);
   base::Task<void> GetSystemLogs(const HttpRequest& request, Responder& responder);
-  base::Task<void> Run(const HttpRequest& request, Responder& responder);
-  base::Task<void> Exec(const HttpRequest& request, Responder& responder);
-  base::Task<void> Attach(const HttpRequest& request, Responder& responder);
-  base::Task<void> PortForward(const HttpRequest& request, Responder& responder);
-
-  // The pod of {namespace} and {pod}; nullopt after having answered 404.
-  base::Task<std::optional<k8s::v1::Pod>> FindPod(const HttpRequest& request,
-                                                  Responder& responder);
-  // Id of the running container {container} of `pod`; empty when there is none, or {uid} is another.
-  base::Task<absl::StatusOr<std::string>> FindContainer(const HttpRequest& request,
-                                                        const k8s::v1::Pod& pod);
 
   base::Loop& loop_;
   NodeView& view_;
   cri::Runtime& runtime_;
   const KubeletServerOptions options_;
   auth::Guard guard_;
+  StreamingEndpoints streaming_;
+  LogWatches log_watches_;
   ServingCertificate certificate_;
   std::unique_ptr<FilesWatch> ca_watch_;  // null without a client_ca_file
   std::string name_;

@@ -3,8 +3,8 @@
 
 #include "base/errno_status.h"
 #include "base/log.h"
-#include "kubelet/server/log_query.h"
 #include "proto/codec/codec.h"
+#include "proto/k8s/kubelet_config.pb.h"
 
 namespace keelson::kubelet {
 namespace {
@@ -114,10 +114,14 @@ Task<void> Reply(Responder& responder, HttpResponse response) {
 
 }  // namespace
 
-LocalApi::LocalApi(base::Loop& loop, NodeView& view, LocalApiOptions options)
+LocalApi::LocalApi(base::Loop& loop, NodeView& view, LocalApiOptions options, cri::Runtime* runtime)
     : loop_(loop),
       view_(view),
       options_(std::move(options)),
+      log_watches_(loop),
+      streaming_(runtime == nullptr
+                     ? nullptr
+                     : std::make_unique<StreamingEndpoints>(loop, view, *runtime, /*local=*/true)),
       server_(loop, Routes(), options_.limits) {}
 
 absl::Status LocalApi::Start() {
@@ -125,6 +129,11 @@ absl::Status LocalApi::Start() {
   if (!listener.ok()) return listener.status();
   server_.Serve(std::move(*listener));
   return absl::OkStatus();
+}
+
+Task<void> LocalApi::Close() {
+  co_await server_.Close();
+  co_await log_watches_.Close();
 }
 
 HttpRoutes LocalApi::Routes() {
@@ -144,6 +153,8 @@ HttpRoutes LocalApi::Routes() {
   get("/inflight", &LocalApi::GetInflight);
   get("/healthz", &LocalApi::GetHealth);
   get("/containerLogs/{namespace}/{pod}/{container}", &LocalApi::GetLogs);
+  if (streaming_) streaming_->AddRoutes(routes);
+  get("/{more*}", &LocalApi::GetMore);
   return routes;
 }
 
@@ -204,13 +215,34 @@ Task<void> LocalApi::GetHealth(const HttpRequest&, Responder& responder) {
   co_await Reply(responder, std::move(response));
 }
 
-Task<void> LocalApi::GetLogs(const HttpRequest& request, Responder& responder) {
-  return ServeContainerLogs(loop_, view_, request, responder);
+Task<void> LocalApi::GetMore(const HttpRequest& request, Responder& responder) {
+  HttpRequest routed = request;
+  const HttpRoutes::Found found = more_.Find(routed);
+  HttpResponse unknown = Text(404, "404 page not found\n");
+  if (found.handler != nullptr)
+    co_await (*found.handler)(routed, responder);
+  else
+    co_await Reply(responder, std::move(unknown));
 }
 
-Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, const HttpRequest& request,
-                              Responder& responder) {
-  absl::StatusOr<LogQuery> query = ParseLogQuery(request.query, loop.clock().Now());
+Task<void> LocalApi::GetLogs(const HttpRequest& request, Responder& responder) {
+  return ServeContainerLogs(loop_, view_, log_watches_, request, responder);
+}
+
+absl::StatusOr<LogQuery> LogQueryOf(base::Loop& loop, NodeView& view, const HttpRequest& request) {
+  const auto* config = dynamic_cast<const k8s::kubelet::v1beta1::KubeletConfiguration*>(
+      &view.Configuration());
+  bool split = false;
+  if (config != nullptr)
+    if (auto gate = config->featuregates().find("PodLogsQuerySplitStreams");
+        gate != config->featuregates().end())
+      split = gate->second;
+  return ParseLogQuery(request.query, loop.clock().Now(), split);
+}
+
+Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, LogWatches& watches,
+                              const HttpRequest& request, Responder& responder) {
+  absl::StatusOr<LogQuery> query = LogQueryOf(loop, view, request);
   if (!query.ok()) {
     HttpResponse refused = ErrorText(query.status());
     co_await Reply(responder, std::move(refused));
@@ -239,7 +271,7 @@ Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, const HttpReques
     co_return co_await responder.Write(std::move(text));
   };
   LogEnd end = [&] { return view.ContainerEnded(log->container_id); };
-  absl::Status read = co_await StreamLog(loop, std::move(wanted), sink, std::move(end));
+  absl::Status read = co_await StreamLog(loop, watches, std::move(wanted), sink, std::move(end));
   if (started && !read.ok() && !absl::IsUnavailable(read))
     KLOG_WARNING("Container log cut short", {"path", log->path}, {"err", read});
   if (started) co_return;

@@ -4,6 +4,8 @@
 //   GET /pods[?namespace=]  /pods/{ns}/{name}  /events[?namespace=]  /images  /configz  /inflight
 //   GET /containerLogs/{ns}/{pod}/{container}?follow&previous&tailLines&sinceSeconds&sinceTime&...
 //   GET /healthz
+//   GET /stats/summary[?only_cpu_and_memory=true]
+//   GET, POST /exec /attach /portForward and POST /run, as over HTTPS (streaming_endpoints.h)
 //
 // Pods, events and configuration are Kubernetes JSON; the rest is described in local_api.cc.
 #pragma once
@@ -13,8 +15,11 @@
 
 #include "absl/status/status.h"
 #include "base/loop.h"
+#include "kubelet/logs/log_watches.h"
 #include "kubelet/server/http_server.h"
+#include "kubelet/server/log_query.h"
 #include "kubelet/server/node_view.h"
+#include "kubelet/server/streaming_endpoints.h"
 
 namespace keelson::kubelet {
 
@@ -26,11 +31,14 @@ struct LocalApiOptions {
 
 class LocalApi {
  public:
-  // `view` outlives this.
-  LocalApi(base::Loop& loop, NodeView& view, LocalApiOptions options);
+  // `view` and `runtime` outlive this; without a runtime nothing reaches into containers.
+  LocalApi(base::Loop& loop, NodeView& view, LocalApiOptions options,
+           cri::Runtime* runtime = nullptr);
   // Listens and serves until Close. Errors are ListenUnix's.
   absl::Status Start();
-  base::Task<void> Close() { co_await server_.Close(); }
+  // Endpoints of other rooms, which come after ours; REQUIRES: before Start.
+  void set_more(HttpRoutes routes) { more_ = std::move(routes); }
+  base::Task<void> Close();
 
  private:
   HttpRoutes Routes();
@@ -42,15 +50,22 @@ class LocalApi {
   base::Task<void> GetInflight(const HttpRequest& request, Responder& responder);
   base::Task<void> GetHealth(const HttpRequest& request, Responder& responder);
   base::Task<void> GetLogs(const HttpRequest& request, Responder& responder);
+  base::Task<void> GetMore(const HttpRequest& request, Responder& responder);
 
   base::Loop& loop_;
   NodeView& view_;
   const LocalApiOptions options_;
+  HttpRoutes more_;
+  LogWatches log_watches_;
+  std::unique_ptr<StreamingEndpoints> streaming_;  // null without a runtime
   HttpServer server_;
 };
 
+// The query of a request for logs, by the feature gates in force. Errors are ParseLogQuery's.
+absl::StatusOr<LogQuery> LogQueryOf(base::Loop& loop, NodeView& view, const HttpRequest& request);
+
 // Streams a container's log as /containerLogs answers it; shared with the HTTPS server.
-base::Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, const HttpRequest& request,
-                                    Responder& responder);
+base::Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, LogWatches& watches,
+                                    const HttpRequest& request, Responder& responder);
 
 }  // namespace keelson::kubelet

@@ -3,7 +3,7 @@
 
 #include <charconv>
 
-#include "base/strings.h"
+#include "base/errno_status.h"
 
 namespace keelson::kubelet {
 namespace {
@@ -33,15 +33,22 @@ base::WallTime Ago(base::WallTime now, int64_t seconds) {
   return now - std::chrono::seconds(std::min(seconds, most));
 }
 
+absl::Status SetStream(const std::string& value, bool split, LogQuery* out) {
+  if (value == "All") return absl::OkStatus();
+  if (!split || (value != "Stdout" && value != "Stderr"))
+    return absl::OutOfRangeError(
+        base::StrCat("stream: Unsupported value: \"", value, "\": supported values: ",
+                     split ? "\"All\", \"Stdout\", \"Stderr\"" : "\"All\""));
+  out->request.filter.stream = value == "Stdout" ? "stdout" : "stderr";
+  return absl::OkStatus();
+}
+
 absl::Status Apply(const std::string& name, const std::string& value, base::WallTime now,
                    LogQuery* out) {
   LogRequest& request = out->request;
   if (name == "follow") request.follow = ParseBool(value);
   if (name == "previous") out->previous = ParseBool(value);
   if (name == "timestamps") request.filter.timestamps = ParseBool(value);
-  if (name == "stream" && value != "All")
-    return absl::OutOfRangeError(
-        base::StrCat("stream: Unsupported value: \"", value, "\": supported values: \"All\""));
   if (name == "tailLines" || (name == "tail" && value != "all")) {
     auto lines = ParseNumber(name, value, 0);
     if (!lines.ok()) return lines.status();
@@ -68,15 +75,18 @@ absl::Status Apply(const std::string& name, const std::string& value, base::Wall
 
 }  // namespace
 
-absl::StatusOr<LogQuery> ParseLogQuery(const Query& query, base::WallTime now) {
+absl::StatusOr<LogQuery> ParseLogQuery(const Query& query, base::WallTime now, bool split) {
   LogQuery result;
   bool seconds = false, time = false;
   for (const auto& [name, value] : query) {
     seconds |= name == "sinceSeconds";
     time |= name == "sinceTime";
-    absl::Status applied = Apply(name, value, now, &result);
-    if (!applied.ok()) return applied;
+    RETURN_IF_ERROR(name == "stream" ? SetStream(value, split, &result)
+                                     : Apply(name, value, now, &result));
   }
+  if (!result.request.filter.stream.empty() && result.request.tail_lines >= 0)
+    return absl::OutOfRangeError(
+        "`tailLines` and specific `stream` are mutually exclusive for now");
   if (seconds && time)
     return absl::OutOfRangeError("at most one of `sinceTime` or `sinceSeconds` may be specified");
   return result;

@@ -53,6 +53,15 @@ class SocketStream : public ByteStream {
     co_return absl::OkStatus();
   }
 
+  void FinishWriting() override {
+    error_code ignored;  // a peer that has gone needs no telling
+    socket_.shutdown(Socket::shutdown_send, ignored);
+  }
+
+  std::string PeerAddress() const override {
+    return PeerAddressOf(const_cast<Socket&>(socket_).native_handle());
+  }
+
   void Close() override {
     error_code ignored;  // whatever it says, nobody uses the connection any more
     socket_.close(ignored);
@@ -61,6 +70,22 @@ class SocketStream : public ByteStream {
  private:
   Socket socket_;
 };
+
+}  // namespace
+
+std::string PeerAddressOf(int fd) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof(storage);
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &size) < 0) return {};
+  const void* address = nullptr;
+  if (storage.ss_family == AF_INET) address = &reinterpret_cast<sockaddr_in&>(storage).sin_addr;
+  if (storage.ss_family == AF_INET6) address = &reinterpret_cast<sockaddr_in6&>(storage).sin6_addr;
+  char text[INET6_ADDRSTRLEN] = {};
+  if (address == nullptr || !::inet_ntop(storage.ss_family, address, text, sizeof(text))) return {};
+  return text;
+}
+
+namespace {
 
 class SocketListener : public Listener {
  public:

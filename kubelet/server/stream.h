@@ -36,9 +36,16 @@ class ByteStream {
   virtual base::Task<absl::StatusOr<size_t>> ReadSome(char* data, size_t size) = 0;
   // All of `data`, which stays valid until this returns.
   virtual base::Task<absl::Status> WriteAll(std::string_view data) = 0;
+  // Tells the peer that nothing more comes from us; reading goes on. Nothing may be written afterwards.
+  virtual void FinishWriting() {}
+  // Address of the peer without its port; empty when it has none.
+  virtual std::string PeerAddress() const { return {}; }
   // Waiting calls return Unavailable. Twice is fine.
   virtual void Close() = 0;
 };
+
+// getpeername(2) of a TCP socket; empty for others.
+std::string PeerAddressOf(int fd);
 
 class Listener {
  public:

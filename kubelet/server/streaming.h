@@ -23,17 +23,9 @@ absl::StatusOr<StreamOptions> ParseStreamOptions(const Query& query);
 // missing, or no port.
 absl::StatusOr<std::vector<int32_t>> ParseForwardPorts(const HttpRequest& request);
 
-// `http://127.0.0.1:1234/exec/token` in parts. InvalidArgument: not like this, with an address
-// literal or localhost.
-struct StreamUrl {
-  std::string host;
-  uint16_t port = 80;
-  std::string target;  // path and query
-};
-absl::StatusOr<StreamUrl> ParseStreamUrl(const std::string& url);
-
-// Repeats the request at `url` and, when that answers 101, connects both sides until one ends.
-// Refusals of the far side reach the client as they are; other failures are 500.
+// Repeats the request at `url` and, when that answers 101, connects both sides until one ends. The
+// client is told of in X-Forwarded-For and its credentials are left out. Refusals of the far side reach
+// it as they are; other failures are 500.
 base::Task<void> ProxyUpgrade(base::Loop& loop, std::string url, const HttpRequest& request,
                               Responder& responder);
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The endpoints that reach into containers: run, exec, attach, port-forward.
-#include "base/log.h"
+#include "kubelet/server/streaming_endpoints.h"
+
 #include "base/strings.h"
-#include "kubelet/server/kubelet_server.h"
 #include "kubelet/server/streaming.h"
+#include "kubelet/server/websocket_streams.h"
 
 namespace keelson::kubelet {
 namespace {
@@ -75,7 +75,26 @@ void SetStreams(const StreamOptions& options, Request* request) {
 
 }  // namespace
 
-Task<std::optional<k8s::v1::Pod>> KubeletServer::FindPod(const HttpRequest& request,
+void StreamingEndpoints::AddRoutes(HttpRoutes& routes) {
+  auto add = [&](std::string method, std::string pattern,
+                 Task<void> (StreamingEndpoints::*handler)(const HttpRequest&, Responder&)) {
+    routes.Add(std::move(method), std::move(pattern),
+               [this, handler](const HttpRequest& request, Responder& responder) {
+                 return (this->*handler)(request, responder);
+               });
+  };
+  for (const char* uid : {"", "/{uid}"}) {
+    const std::string pod = StrCat("/{namespace}/{pod}", uid);
+    add("POST", StrCat("/run", pod, "/{container}"), &StreamingEndpoints::Run);
+    for (const char* method : {"GET", "POST"}) {
+      add(method, StrCat("/exec", pod, "/{container}"), &StreamingEndpoints::Exec);
+      add(method, StrCat("/attach", pod, "/{container}"), &StreamingEndpoints::Attach);
+      add(method, StrCat("/portForward", pod), &StreamingEndpoints::PortForward);
+    }
+  }
+}
+
+Task<std::optional<k8s::v1::Pod>> StreamingEndpoints::FindPod(const HttpRequest& request,
                                                          Responder& responder) {
   for (k8s::v1::Pod& pod : view_.Pods())
     if (pod.metadata().namespace_() == request.params.at("namespace") &&
@@ -86,7 +105,7 @@ Task<std::optional<k8s::v1::Pod>> KubeletServer::FindPod(const HttpRequest& requ
   co_return std::nullopt;
 }
 
-Task<absl::StatusOr<std::string>> KubeletServer::FindContainer(const HttpRequest& request,
+Task<absl::StatusOr<std::string>> StreamingEndpoints::FindContainer(const HttpRequest& request,
                                                                const k8s::v1::Pod& pod) {
   auto uid = request.params.find("uid");
   if (uid != request.params.end() && uid->second != pod.metadata().uid()) co_return std::string();
@@ -100,7 +119,7 @@ Task<absl::StatusOr<std::string>> KubeletServer::FindContainer(const HttpRequest
   co_return found->containers(0).id();
 }
 
-Task<void> KubeletServer::Run(const HttpRequest& request, Responder& responder) {
+Task<void> StreamingEndpoints::Run(const HttpRequest& request, Responder& responder) {
   std::optional<k8s::v1::Pod> pod = co_await FindPod(request, responder);
   if (!pod) co_return;
   absl::StatusOr<std::string> id = co_await FindContainer(request, *pod);
@@ -126,7 +145,7 @@ Task<void> KubeletServer::Run(const HttpRequest& request, Responder& responder) 
   co_await Reply(responder, std::move(answer));
 }
 
-Task<void> KubeletServer::Exec(const HttpRequest& request, Responder& responder) {
+Task<void> StreamingEndpoints::Exec(const HttpRequest& request, Responder& responder) {
   absl::StatusOr<StreamOptions> options = ParseStreamOptions(request.query);
   HttpResponse refused;
   if (!options.ok()) {
@@ -148,7 +167,7 @@ Task<void> KubeletServer::Exec(const HttpRequest& request, Responder& responder)
     SetStreams(*options, &exec);
     auto url = co_await runtime_.Exec(std::move(exec));
     if (url.ok()) {
-      co_await ProxyUpgrade(loop_, url->url(), request, responder);
+      co_await Command(url->url(), *options, request, responder);
       co_return;
     }
     problem = url.status();
@@ -157,7 +176,7 @@ Task<void> KubeletServer::Exec(const HttpRequest& request, Responder& responder)
   co_await Reply(responder, std::move(refused));
 }
 
-Task<void> KubeletServer::Attach(const HttpRequest& request, Responder& responder) {
+Task<void> StreamingEndpoints::Attach(const HttpRequest& request, Responder& responder) {
   absl::StatusOr<StreamOptions> options = ParseStreamOptions(request.query);
   HttpResponse refused;
   if (!options.ok()) {
@@ -183,7 +202,7 @@ Task<void> KubeletServer::Attach(const HttpRequest& request, Responder& responde
     SetStreams(*options, &attach);
     auto url = co_await runtime_.Attach(std::move(attach));
     if (url.ok()) {
-      co_await ProxyUpgrade(loop_, url->url(), request, responder);
+      co_await Command(url->url(), *options, request, responder);
       co_return;
     }
     problem = url.status();
@@ -192,8 +211,23 @@ Task<void> KubeletServer::Attach(const HttpRequest& request, Responder& responde
   co_await Reply(responder, std::move(refused));
 }
 
-Task<void> KubeletServer::PortForward(const HttpRequest& request, Responder& responder) {
-  absl::StatusOr<std::vector<int32_t>> ports = ParseForwardPorts(request);
+Task<void> StreamingEndpoints::Command(std::string url, StreamOptions options,
+                                       const HttpRequest& request, Responder& responder) {
+  if (!AsksForV5(request)) return ProxyUpgrade(loop_, std::move(url), request, responder);
+  return TranslateStreams(loop_, std::move(url), PlanRemoteCommand(options), request, responder);
+}
+
+Task<void> StreamingEndpoints::Forward(std::string url, int32_t port, const HttpRequest& request,
+                                       Responder& responder) {
+  if (AsksForTunnel(request)) return TunnelSpdy(loop_, std::move(url), request, responder);
+  if (local_ && AsksForLocalForward(request))
+    return TranslateStreams(loop_, std::move(url), PlanForward(port), request, responder);
+  return ProxyUpgrade(loop_, std::move(url), request, responder);
+}
+
+Task<void> StreamingEndpoints::PortForward(const HttpRequest& request, Responder& responder) {
+  absl::StatusOr<std::vector<int32_t>> ports = std::vector<int32_t>();
+  if (!AsksForTunnel(request)) ports = ParseForwardPorts(request);
   HttpResponse refused;
   if (!ports.ok()) {
     refused = Text(400, std::string(base::Message(ports.status())));
@@ -222,7 +256,7 @@ Task<void> KubeletServer::PortForward(const HttpRequest& request, Responder& res
     for (int32_t port : *ports) forward.add_port(port);
     auto url = co_await runtime_.PortForward(std::move(forward));
     if (url.ok()) {
-      co_await ProxyUpgrade(loop_, url->url(), request, responder);
+      co_await Forward(url->url(), ports->empty() ? 0 : (*ports)[0], request, responder);
       co_return;
     }
     problem = url.status();

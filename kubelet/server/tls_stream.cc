@@ -75,16 +75,33 @@ class TlsStream : public ByteStream {
     co_return absl::OkStatus();
   }
 
+  void FinishWriting() override {
+    if (!socket_.is_open()) return;
+    SayGoodbye();
+    error_code ignored;  // a peer that has gone needs no telling
+    socket_.shutdown(Socket::shutdown_send, ignored);
+  }
+
+  std::string PeerAddress() const override {
+    return PeerAddressOf(const_cast<Socket&>(socket_).native_handle());
+  }
+
   void Close() override {
     if (!socket_.is_open()) return;
-    // Says that nothing was cut off; whether it arrives is the peer's affair.
-    if (ssl_ && !broken_ && SSL_is_init_finished(ssl_.get())) SSL_shutdown(ssl_.get());
-    ERR_clear_error();
+    SayGoodbye();
     error_code ignored;  // nobody uses the connection any more
     socket_.close(ignored);
   }
 
  private:
+  // Says that nothing was cut off; whether it arrives is the peer's affair.
+  void SayGoodbye() {
+    if (ssl_ && !broken_ && SSL_is_init_finished(ssl_.get()) &&
+        (SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) == 0)
+      SSL_shutdown(ssl_.get());
+    ERR_clear_error();
+  }
+
   static void AddDer(X509* certificate, PeerCertificates* out) {
     unsigned char* bytes = nullptr;
     const int size = i2d_X509(certificate, &bytes);

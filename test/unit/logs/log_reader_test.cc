@@ -2,6 +2,8 @@
 // Real files and inotify; the loop is stepped by waiting for what must come.
 #include "kubelet/logs/log_reader.h"
 
+#include "kubelet/logs/log_watches.h"
+
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,15 +22,16 @@ std::string Line(const std::string& text) { return "2026-01-01T00:00:00Z stdout 
 
 class LogReaderTest : public ::testing::Test {
  protected:
-  LogReaderTest() : tasks_(loop_) {
+  LogReaderTest() : watches_(loop_), tasks_(loop_) {
     fs::create_directories(dir_.At("pod/web"));
     request_.root = dir_.path();
     request_.path = dir_.At("pod/web/0.log");
   }
   ~LogReaderTest() override {
-    tasks_.Cancel();
+    base::TaskGroup closing(loop_);
+    closing.Spawn("close", CloseAll());
     loop_.io().restart();
-    while (tasks_.size() > 0) loop_.io().run_one();
+    while (closing.size() > 0) loop_.io().run_one();
   }
 
   void Write(const std::string& text) { AppendFile(request_.path, text); }
@@ -56,6 +59,7 @@ class LogReaderTest : public ::testing::Test {
 
   base::Loop loop_;
   TempDir dir_;
+  LogWatches watches_;
   LogRequest request_;
   std::string out_;
   std::optional<absl::Status> status_;
@@ -63,10 +67,14 @@ class LogReaderTest : public ::testing::Test {
   base::TaskGroup tasks_;
 
  private:
+  Task<void> CloseAll() {
+    co_await tasks_.CancelAndJoin();
+    co_await watches_.Close();
+  }
   Task<void> Read() {
     LogSink sink = [this](std::string text) { return Take(std::move(text)); };
     LogEnd end = [this] { return WaitEnd(); };
-    status_ = co_await StreamLog(loop_, request_, std::move(sink), std::move(end));
+    status_ = co_await StreamLog(loop_, watches_, request_, std::move(sink), std::move(end));
   }
   Task<absl::Status> Take(std::string text) {
     out_ += text;

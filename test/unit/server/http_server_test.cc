@@ -226,12 +226,25 @@ TEST_F(HttpServerTest, ClosingCancelsHandlers) {
   EXPECT_TRUE(Happens(cancelled_));
 }
 
-TEST_F(HttpServerTest, ConnectionsBeyondTheLimitWaitTheirTurn) {
+TEST_F(HttpServerTest, AtTheLimitTheLongestIdleConnectionMakesRoom) {
+  limits_.connections = 2;
+  Start();
+  RawClient first(socket_), second(socket_);
+  for (RawClient* client : {&first, &second}) {
+    client->Send("GET /hello/a HTTP/1.1\r\nHost: x\r\n\r\n");
+    client->ReadUntil("hello a");
+  }
+  EXPECT_THAT(RawClient(socket_).Get("/hello/b"), EndsWith("hello b"));
+  EXPECT_EQ(first.ReadAll(), "");
+  EXPECT_THAT(second.Get("/hello/c"), EndsWith("hello c"));
+}
+
+TEST_F(HttpServerTest, AtTheLimitNewcomersWaitForBusyOnes) {
   limits_.connections = 1;
   Start();
   auto first = std::make_unique<RawClient>(socket_);
-  first->Send("GET /hello/a HTTP/1.1\r\nHost: x\r\n\r\n");
-  first->ReadUntil("hello a");
+  first->Send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+  ASSERT_TRUE(Happens(waiting_));
   RawClient second(socket_);
   second.Send("GET /hello/b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   size_t open = 0;

@@ -11,8 +11,11 @@
 
 #include "base/strings.h"
 #include "base/thread.h"
+#include "base/websocket.h"
+#include "kubelet/server/spdy.h"
 #include "kubelet/server/streaming.h"
 #include "kubelet/server/system_logs.h"
+#include "kubelet/server/upgrade.h"
 #include "test/unit/auth/certificates.h"
 #include "test/unit/cri/stub_runtime.h"
 #include "test/unit/server/fake_node_view.h"
@@ -262,11 +265,12 @@ TEST_F(KubeletServerTest, ExecIsProxiedByteForByte) {
   Start();
   TlsClient client(port_, Alice());
   client.Send("POST /exec/default/web/c?command=sh&command=-c&input=1&output=1&tty=1&error=1 "
-              "HTTP/1.1\r\nHost: x\r\n" + std::string(kUpgrade) + "\r\nearly");
+              "HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 10.1.2.3\r\n" + std::string(kUpgrade) + "\r\nearly");
   backend_.Accept();
   const std::string request = backend_.ReadUntil("\r\n\r\n");
   EXPECT_THAT(request, StartsWith("POST /exec/token?x=1 HTTP/1.1\r\n"));
   EXPECT_THAT(request, AllOf(HasSubstr("upgrade: SPDY/3.1\r\n"), Not(HasSubstr("Bearer"))));
+  EXPECT_THAT(request, HasSubstr("X-Forwarded-For: 10.1.2.3, 127.0.0.1\r\n"));
   EXPECT_THAT(runtime_.exec.cmd(), ElementsAre("sh", "-c"));
   EXPECT_TRUE(runtime_.exec.stdin() && runtime_.exec.stdout() && runtime_.exec.tty());
   EXPECT_FALSE(runtime_.exec.stderr());
@@ -284,6 +288,81 @@ TEST_F(KubeletServerTest, ExecIsProxiedByteForByte) {
   const std::string much = client.ReadAll();  // and the end arrives
   ASSERT_EQ(much.size(), 100u << 20);
   for (int i = 0; i < 100; ++i) EXPECT_EQ(much[i << 20], static_cast<char>(i));
+}
+
+constexpr char kWebSocket[] =
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: ";
+
+std::string FromClient(const std::string& message) {
+  return base::WsFrame(base::WsRole::kClient, base::WsOpcode::kBinary, message);
+}
+std::string ToClient(const std::string& message) {
+  return base::WsFrame(base::WsRole::kServer, base::WsOpcode::kBinary, message);
+}
+std::string Reply(char id) { return std::string("\x80\x03\0\x02\0\0\0\x04\0\0\0", 11) + id; }
+
+TEST_F(KubeletServerTest, RemoteCommandsOfVersion5AreTranslatedToSpdy) {
+  Start();
+  TlsClient client(port_, Alice());
+  client.Send("GET /exec/default/web/c?command=cat&input=1&output=1 HTTP/1.1\r\nHost: x\r\n" +
+              std::string(kWebSocket) + "v5.channel.k8s.io\r\n\r\n" + FromClient(std::string("\0hi", 3)));
+  backend_.Accept();
+  EXPECT_THAT(backend_.ReadUntil("\r\n\r\n"),
+              AllOf(StartsWith("POST /exec/token?x=1 HTTP/1.1\r\n"), HasSubstr("Upgrade: SPDY/3.1\r\n"),
+                    HasSubstr("X-Stream-Protocol-Version: v4.channel.k8s.io\r\n")));
+  backend_.Send("HTTP/1.1 101 Switching Protocols\r\n\r\n");
+  const std::string head = client.ReadUntil("\r\n\r\n");
+  EXPECT_THAT(head, AllOf(HasSubstr("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
+                          HasSubstr("Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n")));
+  // Streams 1, 3 and 5: error, stdin, stdout. What comes before they are answered for has to wait.
+  backend_.Send(Reply(1) + Reply(3) + Reply(5));
+  EXPECT_THAT(backend_.ReadUntil(SpdyEncoder::Data(3, "hi", false)), Not(EndsWith("<closed>")));
+  client.Send(FromClient("\xff" + std::string(1, '\0')));
+  EXPECT_THAT(backend_.ReadUntil(SpdyEncoder::Data(3, "", true)), Not(EndsWith("<closed>")));
+  backend_.Send(SpdyEncoder::Data(5, "out", true) + SpdyEncoder::Data(1, "status", true));
+  const std::string close = base::WsCloseFrame(base::WsRole::kServer, 1000, "");
+  EXPECT_THAT(client.ReadAll(), EndsWith(ToClient("\1out") + ToClient("\3status") + close));
+}
+
+TEST_F(KubeletServerTest, ARuntimeThatBreaksOffIsAFailureOfTheCommand) {
+  Start();
+  TlsClient client(port_, Alice());
+  client.Send("GET /exec/default/web/c?command=cat&output=1 HTTP/1.1\r\nHost: x\r\n" +
+              std::string(kWebSocket) + "v5.channel.k8s.io\r\n\r\n");
+  backend_.Accept();
+  backend_.ReadUntil("\r\n\r\n");
+  backend_.Send("HTTP/1.1 101 Switching Protocols\r\n\r\n" + Reply(1) + Reply(3) +
+                SpdyEncoder::Data(3, "half", false));
+  backend_.Close();
+  EXPECT_THAT(client.ReadAll(), AllOf(HasSubstr("\1half"), HasSubstr(R"("status":"Failure")"),
+                                      HasSubstr(R"("reason":"InternalError")")));
+}
+
+TEST_F(KubeletServerTest, SpdyTunnelledThroughWebSocketsIsUnwrapped) {
+  Start();
+  TlsClient client(port_, Alice());
+  client.Send("GET /portForward/default/web HTTP/1.1\r\nHost: x\r\n" + std::string(kWebSocket) +
+              "SPDY/3.1+portforward.k8s.io\r\n\r\n");
+  backend_.Accept();
+  EXPECT_THAT(backend_.ReadUntil("\r\n\r\n"),
+              HasSubstr("X-Stream-Protocol-Version: portforward.k8s.io\r\n"));
+  backend_.Send("HTTP/1.1 101 Switching Protocols\r\nX-Stream-Protocol-Version: portforward.k8s.io\r\n\r\nahead");
+  std::string came = client.ReadUntil("ahead");
+  EXPECT_THAT(came, AllOf(HasSubstr("Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n"),
+                          EndsWith(ToClient("ahead"))));
+  client.Send(FromClient("spdy bytes"));
+  EXPECT_EQ(backend_.ReadUntil("bytes"), "spdy bytes");
+  backend_.Send("answer");
+  EXPECT_EQ(client.ReadUntil("answer"), ToClient("answer"));
+}
+
+TEST_F(KubeletServerTest, BrokenWebSocketRequestsAreRefused) {
+  Start();
+  EXPECT_THAT(Ask("GET", "/exec/default/web/c?output=1",
+                  "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n"
+                  "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n"),
+              AllOf(StartsWith("HTTP/1.1 400 "), HasSubstr("Sec-WebSocket-Version: 13\r\n")));
 }
 
 TEST_F(KubeletServerTest, TheClientsEndReachesTheRuntime) {
