@@ -8,7 +8,7 @@ option(KEELSON_PCH "Share precompiled headers between targets" OFF)
 
 set(KEELSON_PCH_ROOMS "^(cri|csi|probes|kubelet|test/apiserver|test/simulation)(/|$)|\
 ^test/unit/(auth|client|cri|csi|kubelet|kubelet-options|logs|node|probes|proto|server|sources)$|\
-^test/integration/(agent|cri|lib|nodectl|sources)$")
+^test/integration/(agent|cri|lib|nodectl|server|sources)$")
 
 # GCC checks that user and header were compiled alike, so both carriers have the users' definitions.
 function(_keelson_pch_carrier name)

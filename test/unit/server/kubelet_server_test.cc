@@ -46,7 +46,11 @@ class Backend {
     port_ = ntohs(address.sin_port);
   }
   std::string Url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/exec/token?x=1"; }
-  void Accept() { peer_.reset(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
+  void Accept() {
+    peer_.reset(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    const timeval patience{20, 0};  // nothing waits longer in a test that passes
+    ::setsockopt(peer_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  }
   void Send(std::string_view text) {
     while (!text.empty()) {
       const ssize_t put = ::send(peer_.get(), text.data(), text.size(), MSG_NOSIGNAL);
