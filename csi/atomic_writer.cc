@@ -177,11 +177,20 @@ class Writer {
     return absl::OkStatus();
   }
 
+  // A link's owner decides nothing, but is the group's as everything in the volume.
+  absl::Status Link(const std::string& target, const std::string& name) const {
+    if (::symlinkat(target.c_str(), dir_.get(), name.c_str()) < 0)
+      return base::ErrnoStatus("symlink", Name(name));
+    if (group_ && ::fchownat(dir_.get(), name.c_str(), static_cast<uid_t>(-1), *group_,
+                             AT_SYMLINK_NOFOLLOW) < 0)
+      return base::ErrnoStatus("chown", Name(name));
+    return absl::OkStatus();
+  }
+
   absl::Status PointDataAt(const std::string& generation) const {
     if (::unlinkat(dir_.get(), kDataTmp, 0) < 0 && errno != ENOENT)
       return base::ErrnoStatus("unlink", Name(kDataTmp));
-    if (::symlinkat(generation.c_str(), dir_.get(), kDataTmp) < 0)
-      return base::ErrnoStatus("symlink", Name(kDataTmp));
+    RETURN_IF_ERROR(Link(generation, kDataTmp));
     if (::renameat(dir_.get(), kDataTmp, dir_.get(), kData) < 0)
       return base::ErrnoStatus("rename", Name(kDataTmp));
     return absl::OkStatus();
@@ -191,8 +200,7 @@ class Writer {
     for (const std::string& name : visible_) {
       const std::string target = StrCat(kData, "/", name);
       if (ReadLinkAt(dir_.get(), name) == target) continue;
-      if (::symlinkat(target.c_str(), dir_.get(), name.c_str()) < 0)
-        return base::ErrnoStatus("symlink", Name(name));
+      RETURN_IF_ERROR(Link(target, name));
     }
     return absl::OkStatus();
   }

@@ -30,6 +30,26 @@ absl::Status Create(const std::string& path, const std::string& type) {
   return absl::OkStatus();
 }
 
+class HostPathPlugin : public VolumePlugin {
+ public:
+  explicit HostPathPlugin(base::Loop& loop)
+      : VolumePlugin("kubernetes.io/host-path"), loop_(loop) {}
+
+  bool Serves(const k8s::v1::VolumeSource& source) const override { return source.has_hostpath(); }
+
+  base::Task<absl::StatusOr<MountedVolume>> SetUp(VolumeRequest request) override {
+    const auto& source = request.volume.volumesource().hostpath();
+    const std::string path = source.path();
+    auto check = [path, type = source.type()] { return CheckHostPath(path, type); };
+    absl::Status checked = co_await base::RunBlocking(loop_, std::move(check));
+    if (!checked.ok()) co_return checked;
+    co_return MountedVolume{path, false};
+  }
+
+ private:
+  base::Loop& loop_;
+};
+
 }  // namespace
 
 absl::Status CheckHostPath(const std::string& path, const std::string& type) {
@@ -48,6 +68,10 @@ absl::Status CheckHostPath(const std::string& path, const std::string& type) {
         base::StrCat("hostPath type check failed: ", path, " is not ", kind.words));
   }
   return absl::InvalidArgumentError(base::StrCat(type, " is an invalid volume type"));
+}
+
+std::unique_ptr<VolumePlugin> MakeHostPathPlugin(base::Loop& loop) {
+  return std::make_unique<HostPathPlugin>(loop);
 }
 
 }  // namespace keelson::csi

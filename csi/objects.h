@@ -46,14 +46,14 @@ class ObjectSource {
  public:
   virtual ~ObjectSource() = default;
 
-  // Of an object that a registered pod names. NotFound: it does not exist, `configmap "x" not found`.
+  // Of an object that a registered pod names. NotFound, `configmap "x" not found`: it does not exist.
   // Unavailable: the API server did not tell within a second, and nothing was known from before.
   virtual base::Task<absl::StatusOr<std::shared_ptr<const k8s::v1::ConfigMap>>> ConfigMap(
       std::string name_space, std::string name) = 0;
   virtual base::Task<absl::StatusOr<std::shared_ptr<const k8s::v1::Secret>>> Secret(
       std::string name_space, std::string name) = 0;
-  // The services of the namespace and of `default`. With `complete`, Unavailable until they were read
-  // once; without, what is known now.
+  // The services of the namespace and of `default`. With `complete`, Unavailable until they were
+  // read once; without, what is known now.
   virtual base::Task<absl::StatusOr<std::vector<std::shared_ptr<const k8s::v1::Service>>>> Services(
       std::string name_space, bool complete) = 0;
   // The runtime handler of a RuntimeClass. NotFound: `runtimeclass.node.k8s.io "x" not found`.
@@ -63,8 +63,8 @@ class ObjectSource {
   virtual base::Task<absl::StatusOr<Token>> ServiceAccountToken(TokenSpec spec) = 0;
 
   // Keeps the objects the pod names at hand until Unregister. `changed` runs on the loop after one
-  // of them, or a token of the pod that came due, is another; never from within Register. Registering
-  // again replaces what was registered. Immutable objects are read once.
+  // of them changed or a token of the pod came due; never from within Register. Registering again
+  // replaces what was registered. Immutable objects are read once.
   virtual void Register(PodPtr pod, References references, std::function<void()> changed) = 0;
   virtual void Unregister(const std::string& pod_uid) = 0;
 };

@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "csi/pod_volumes.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <optional>
 #include <set>
 #include <utility>
-#include <vector>
 
 #include "base/errno_status.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "csi/containers.h"
+#include "csi/empty_dir.h"
 #include "csi/host_path.h"
 #include "csi/mounts.h"
+#include "csi/object_volumes.h"
 #include "csi/projection.h"
 #include "csi/sub_path.h"
-#include "proto/codec/quantity.h"
+#include "csi/volume_step.h"
 
 namespace keelson::csi {
 
@@ -28,121 +26,120 @@ using base::Task;
 
 namespace {
 
-constexpr std::string_view kHugePages = "HugePages";
+// Upstream's limit for a pod's volumes to come, and ours for those in the making to end.
+constexpr base::Nanos kPatience = std::chrono::seconds(123);
 
-int64_t BytesOf(const k8s::resource::Quantity& quantity) {
-  auto parsed = proto::Quantity::From(quantity);
-  return parsed.ok() ? parsed->Value() : 0;
-}
+using VolumeMap = std::map<std::string, MountedVolume>;
 
 // Names of volumes that some container mounts or maps; the others are ignored, as upstream does.
 std::set<std::string> UsedVolumes(const v1::Pod& pod) {
   std::set<std::string> used;
-  auto add = [&](const auto& containers) {
-    for (const auto& c : containers) {
-      for (const auto& m : c.volumemounts()) used.insert(m.name());
-      for (const auto& d : c.volumedevices()) used.insert(d.name());
-    }
-  };
-  add(pod.spec().initcontainers());
-  add(pod.spec().containers());
+  ForEachContainer(pod, [&](const auto& c) {
+    for (const auto& m : c.volumemounts()) used.insert(m.name());
+    for (const auto& d : c.volumedevices()) used.insert(d.name());
+  });
   return used;
 }
 
-// What the pod's cgroup may hold: its own limit, else what its containers need at their largest moment
-// (sidecars run beside all that follow), plus overhead. 0 when a container has no limit.
-int64_t PodMemoryLimit(const v1::Pod& pod) {
-  int64_t overhead = 0;
-  if (auto it = pod.spec().overhead().find("memory"); it != pod.spec().overhead().end())
-    overhead = BytesOf(it->second);
-  const auto& own = pod.spec().resources().limits();
-  if (auto it = own.find("memory"); it != own.end()) return BytesOf(it->second) + overhead;
-  bool all = true;
-  auto limit_of = [&](const v1::Container& c) {
-    auto it = c.resources().limits().find("memory");
-    const int64_t limit = it == c.resources().limits().end() ? 0 : BytesOf(it->second);
-    all &= limit > 0;
-    return limit;
-  };
-  int64_t sidecars = 0, init_peak = 0, together = 0;
-  for (const auto& c : pod.spec().initcontainers()) {
-    const int64_t limit = limit_of(c);
-    init_peak = std::max(init_peak, sidecars + limit);
-    if (c.restartpolicy() == "Always") sidecars += limit;
-  }
-  for (const auto& c : pod.spec().containers()) together += limit_of(c);
-  return all ? std::max(together + sidecars, init_peak) + overhead : 0;
+const v1::Volume* FindVolume(const v1::Pod& pod, const std::string& name) {
+  for (const auto& volume : pod.spec().volumes())
+    if (volume.name() == name) return &volume;
+  return nullptr;
 }
 
-// The sizes of huge pages that anything in the pod requests. Requests and limits are the same.
-absl::StatusOr<std::set<int64_t>> HugePageSizes(const v1::Pod& pod) {
-  std::set<int64_t> sizes;
-  absl::Status status;
-  auto add = [&](const v1::ResourceRequirements& r) {
-    for (const auto& [name, quantity] : r.requests()) {
-      if (!name.starts_with("hugepages-")) continue;
-      auto size = proto::Quantity::Parse(name.substr(10));
-      if (size.ok()) sizes.insert(size->Value());
-      else status.Update(size.status());
-    }
-  };
-  add(pod.spec().resources());
-  for (const auto& c : pod.spec().initcontainers()) add(c.resources());
-  for (const auto& c : pod.spec().containers()) add(c.resources());
-  RETURN_IF_ERROR(status);
-  return sizes;
+template <typename Map>
+bool SameMap(const Map& a, const Map& b) {
+  return a.size() == b.size() && std::all_of(a.begin(), a.end(), [&](const auto& entry) {
+           const auto other = b.find(entry.first);
+           return other != b.end() && other->second == entry.second;
+         });
 }
 
-// One emptyDir as plain data, so that the work can leave the loop.
-struct EmptyDir {
-  std::string path;
-  std::string fs_type;  // empty: on disk
-  std::string options;
-  std::optional<gid_t> group;
+// False only when no volume can look another way. (Maps in the spec may differ in order alone; then
+// volumes are looked at for nothing.)
+bool ShowsDifferently(const v1::Pod& a, const v1::Pod& b) {
+  return !SameMap(a.metadata().labels(), b.metadata().labels()) ||
+         !SameMap(a.metadata().annotations(), b.metadata().annotations()) ||
+         a.spec().SerializeAsString() != b.spec().SerializeAsString();
+}
+
+// [a b], as Go prints a list.
+std::string Brackets(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) base::StrAppend(&text, text.empty() ? "" : " ", name);
+  return StrCat("[", text, "]");
+}
+
+absl::Status RemoveVolume(const std::string& dir) {
+  RETURN_IF_ERROR(UnmountBelow(dir));
+  return base::RemoveTree(dir);
+}
+
+// A volume of a pod: the directory of its plugin and its name.
+struct VolumeId {
+  std::string plugin, name;
+  auto operator<=>(const VolumeId&) const = default;
 };
 
-// Memory that a pod asked for is not to end up on a disk: noswap, where the kernel has it (tmpfs(5),
-// Linux 6.4).
-absl::Status MountMedium(const EmptyDir& dir) {
-  if (dir.fs_type != "tmpfs") return MountFresh(dir.fs_type, dir.path, dir.options);
-  absl::Status status = MountFresh(dir.fs_type, dir.path, dir.options + ",noswap");
-  if (status.ok()) return status;
-  return MountFresh(dir.fs_type, dir.path, dir.options);
+// What pods/UID/volumes holds.
+absl::StatusOr<std::vector<VolumeId>> FindOnDisk(const std::string& volumes_dir) {
+  std::vector<VolumeId> found;
+  auto plugins = base::ListDir(volumes_dir);
+  if (absl::IsNotFound(plugins.status())) return found;
+  if (!plugins.ok()) return plugins.status();
+  for (const auto& plugin : *plugins) {
+    auto names = base::ListDir(base::JoinPath(volumes_dir, plugin));
+    if (!names.ok()) return names.status();
+    for (const auto& name : *names) found.push_back({plugin, name});
+  }
+  return found;
 }
 
-absl::Status SetUp(const EmptyDir& dir) {
-  const bool fresh = !base::PathExists(dir.path);
-  RETURN_IF_ERROR(base::MakeDirs(dir.path.substr(0, dir.path.find_last_of('/')), 0750));
-  RETURN_IF_ERROR(base::MakeDirs(dir.path, 0777));
-  if (!dir.fs_type.empty()) RETURN_IF_ERROR(MountMedium(dir));
-  if (!fresh) return absl::OkStatus();
-  mode_t mode = 0777;
-  if (dir.group) {
-    if (::chown(dir.path.c_str(), static_cast<uid_t>(-1), *dir.group) < 0)
-      return base::ErrnoStatus("chown", dir.path);
-    mode |= S_ISGID;
-  }
-  if (::chmod(dir.path.c_str(), mode) < 0) return base::ErrnoStatus("chmod", dir.path);
-  return absl::OkStatus();
-}
+// What is known of a pod's volumes. Alive while somebody works on it; `gone` once it is nobody's.
+struct PodState {
+  struct Volume : VolumeState {
+    VolumePlugin* plugin = nullptr;
+    MountedVolume mounted;  // while ready
+  };
+  PodPtr pod;
+  std::map<VolumeId, Volume> volumes;
+  std::vector<std::string> unserved;  // wanted volumes of types we have no plugin for
+  bool read_disk = false;
+  bool leaving = false;     // Unmount was called: nothing new begins
+  base::Wakeup changed;     // a call ended, or leaving
+  base::MonoTime wakes_at;  // the earliest timer; in the past: none
+};
+using StatePtr = std::shared_ptr<PodState>;
 
 class NodeVolumes : public PodVolumes {
  public:
-  NodeVolumes(base::Loop& loop, PodVolumesOptions options)
-      : loop_(loop), options_(std::move(options)) {}
+  NodeVolumes(base::Loop& loop, PodVolumesOptions options,
+              std::vector<std::unique_ptr<VolumePlugin>> plugins)
+      : loop_(loop), options_(std::move(options)), plugins_(std::move(plugins)), tasks_(loop) {}
 
-  Task<absl::StatusOr<std::map<std::string, MountedVolume>>> Mount(PodPtr pod) override {
-    std::map<std::string, MountedVolume> mounted;
-    const std::set<std::string> used = UsedVolumes(*pod);
-    Follow(pod);
-    for (const auto& volume : pod->spec().volumes()) {
-      if (!used.contains(volume.name())) continue;
-      auto one = co_await MountOne(pod, volume);
-      if (!one.ok())
-        co_return base::Annotate(one.status(), StrCat("volume \"", volume.name(), "\""));
-      mounted[volume.name()] = *std::move(one);
-    }
-    co_return mounted;
+  Task<absl::StatusOr<VolumeMap>> Mount(PodPtr pod) override {
+    const std::string uid = pod->metadata().uid();
+    StatePtr& known = pods_[uid];
+    if (!known) known = std::make_shared<PodState>();
+    const StatePtr state = known;
+    state->leaving = false;
+    Want(state, std::move(pod));
+    absl::Status adopted = co_await Adopt(state);
+    if (!adopted.ok()) co_return adopted;
+    // Somebody asks anew: what failed before may work now.
+    for (auto& [id, volume] : state->volumes)
+      if (!volume.ready) volume.retry_at = base::MonoTime();
+    Reconcile(state);
+    co_return co_await Wait(state);
+  }
+
+  void Update(PodPtr pod) override {
+    const auto found = pods_.find(pod->metadata().uid());
+    if (found == pods_.end() || found->second->leaving) return;
+    const StatePtr state = found->second;
+    const bool shows = ShowsDifferently(*state->pod, *pod);
+    Want(state, std::move(pod));
+    if (shows) Refresh(state);
   }
 
   Task<absl::StatusOr<std::string>> BindSubPath(std::string pod_uid, std::string volume,
@@ -160,187 +157,266 @@ class NodeVolumes : public PodVolumes {
   }
 
   Task<absl::Status> Unmount(std::string pod_uid) override {
-    if (followed_.erase(pod_uid)) options_.objects->Unregister(pod_uid);
-    std::string dir = PodDir(pod_uid);
-    auto unmount = [dir]() -> absl::Status {
+    if (options_.objects) options_.objects->Unregister(pod_uid);
+    absl::Status idle = co_await Leave(pod_uid);
+    CO_RETURN_IF_ERROR(idle);
+    const std::string dir = PodDir(pod_uid);
+    absl::Status torn_down = co_await TearDownAll(dir + "/volumes");
+    CO_RETURN_IF_ERROR(torn_down);
+    auto remove = [dir]() -> absl::Status {
       if (!base::PathExists(dir)) return absl::OkStatus();
       RETURN_IF_ERROR(UnmountBelow(dir));
       RETURN_IF_ERROR(base::RemoveTree(dir + "/volume-subpaths"));
       return base::RemoveTree(dir + "/volumes");
     };
-    co_return co_await base::RunBlocking(loop_, std::move(unmount));
+    absl::Status removed = co_await base::RunBlocking(loop_, std::move(remove));
+    if (removed.ok()) pods_.erase(pod_uid);
+    co_return removed;
   }
 
  private:
   std::string PodDir(const std::string& uid) const {
     return StrCat(options_.root_dir, "/pods/", uid);
   }
-
-  Task<absl::StatusOr<MountedVolume>> MountOne(PodPtr pod, const v1::Volume& volume) {
-    const v1::VolumeSource& source = volume.volumesource();
-    if (source.has_hostpath()) {
-      std::string path = source.hostpath().path(), type = source.hostpath().type();
-      auto check = [path, type] { return CheckHostPath(path, type); };
-      absl::Status checked = co_await base::RunBlocking(loop_, std::move(check));
-      if (!checked.ok()) co_return checked;
-      co_return MountedVolume{path, false};
-    }
-    if (source.has_emptydir()) {
-      auto dir = Describe(*pod, volume.name(), source.emptydir());
-      if (!dir.ok()) co_return dir.status();
-      std::string path = dir->path;
-      auto set_up = [dir = *dir] { return SetUp(dir); };
-      absl::Status made;
-      // A directory on disk is three quick calls; a mount may wait for others.
-      if (dir->fs_type.empty()) made = set_up();
-      else made = co_await base::RunBlocking(loop_, std::move(set_up));
-      if (!made.ok()) co_return made;
-      co_return MountedVolume{path, false};
-    }
-    if (!ObjectPluginDir(source).empty()) {
-      EmptyDir dir = DescribeObjects(*pod, volume);
-      std::string path = dir.path;
-      absl::Status written = co_await Project(std::move(pod), volume, std::move(dir), true);
-      if (!written.ok()) co_return written;
-      co_return MountedVolume{path, true};
-    }
-    co_return absl::UnimplementedError(
-        "its type is not served by this node; emptyDir, hostPath, configMap, secret, downwardAPI "
-        "and projected are");
+  std::string VolumeDir(const PodState& state, const VolumeId& id) const {
+    return StrCat(PodDir(state.pod->metadata().uid()), "/volumes/", id.plugin, "/", id.name);
+  }
+  VolumePlugin* PluginFor(const v1::VolumeSource& source) const {
+    for (const auto& plugin : plugins_)
+      if (plugin->Serves(source)) return plugin.get();
+    return nullptr;
+  }
+  VolumePlugin* PluginNamed(const std::string& dir_name) const {
+    for (const auto& plugin : plugins_)
+      if (plugin->dir_name() == dir_name) return plugin.get();
+    return nullptr;
   }
 
-  // Brings the volume's files up to its objects; again when those changed meanwhile, so that of two
-  // writers the last one to write has the newest.
-  Task<absl::Status> Project(PodPtr pod, v1::Volume volume, EmptyDir dir, bool make) {
-    const std::string uid = pod->metadata().uid();
-    for (;;) {
-      const uint64_t seen = Changes(uid);
-      auto payload = co_await CollectPayload(options_.objects, pod, volume, options_.allocatable);
-      if (!payload.ok()) co_return payload.status();
-      auto write = [dir, make, files = *std::move(payload)]() -> absl::Status {
-        if (make) RETURN_IF_ERROR(SetUp(dir));
-        return WritePayload(dir.path, files, dir.group);
-      };
-      absl::Status written = co_await base::RunBlocking(loop_, std::move(write));
-      if (!written.ok() || Changes(uid) == seen) co_return written;
-    }
-  }
+  // --- What is wanted ---
 
-  uint64_t Changes(const std::string& uid) const {
-    auto it = followed_.find(uid);
-    return it == followed_.end() ? 0 : it->second.changes;
-  }
-
-  // From now on a change of what the pod names reaches its volumes.
-  void Follow(PodPtr pod) {
-    if (!options_.objects) return;
-    References references = ReferencesOf(*pod);
-    const std::string uid = pod->metadata().uid();
-    followed_[uid].pod = pod;
-    auto changed = [this, uid] {
-      auto it = followed_.find(uid);
-      if (it == followed_.end()) return;
-      ++it->second.changes;
-      if (!std::exchange(it->second.refreshing, true)) tasks_.Spawn("volumes", Refresh(uid));
-    };
-    options_.objects->Register(std::move(pod), std::move(references), std::move(changed));
-  }
-
-  // Only volumes that are there already: making them is the worker's, and after Unmount nobody's.
-  Task<void> Refresh(std::string uid) {
-    for (uint64_t seen = Changes(uid) - 1; followed_.contains(uid) && Changes(uid) != seen;) {
-      seen = Changes(uid);
-      PodPtr pod = followed_[uid].pod;
-      const std::set<std::string> used = UsedVolumes(*pod);
-      for (const auto& volume : pod->spec().volumes()) {
-        if (!used.contains(volume.name()) || ObjectPluginDir(volume.volumesource()).empty())
-          continue;
-        EmptyDir dir = DescribeObjects(*pod, volume);
-        if (!base::PathExists(dir.path)) continue;
-        absl::Status status = co_await Project(pod, volume, std::move(dir), false);
-        if (!status.ok() && followed_.contains(uid))
-          KLOG_WARNING("A volume keeps its old files", {"podUID", uid}, {"volume", volume.name()},
-                       {"err", status});
+  // From now on exactly what containers of this pod object use.
+  void Want(const StatePtr& state, PodPtr pod) {
+    state->pod = std::move(pod);
+    state->unserved.clear();
+    for (auto& [id, volume] : state->volumes) volume.wanted = false;
+    const std::set<std::string> used = UsedVolumes(*state->pod);
+    for (const auto& spec : state->pod->spec().volumes()) {
+      if (!used.contains(spec.name())) continue;
+      VolumePlugin* plugin = PluginFor(spec.volumesource());
+      if (!plugin) {
+        state->unserved.push_back(spec.name());
+        continue;
       }
+      PodState::Volume& volume = state->volumes[{plugin->dir_name(), spec.name()}];
+      volume.wanted = true;
+      volume.plugin = plugin;
     }
-    if (auto it = followed_.find(uid); it != followed_.end()) it->second.refreshing = false;
+    Register(state);
   }
 
-  // Secrets never reach a disk; files of a pod's own metadata are in memory as upstream has them.
-  EmptyDir DescribeObjects(const v1::Pod& pod, const v1::Volume& volume) const {
-    EmptyDir dir;
-    dir.path = StrCat(PodDir(pod.metadata().uid()), "/volumes/",
-                      ObjectPluginDir(volume.volumesource()), "/", volume.name());
-    if (pod.spec().securitycontext().has_fsgroup())
-      dir.group = static_cast<gid_t>(pod.spec().securitycontext().fsgroup());
-    if (volume.volumesource().has_configmap()) return dir;
-    dir.fs_type = "tmpfs";
-    dir.options = StrCat("mode=0777,size=", options_.node_memory_bytes);
-    return dir;
+  void Register(const StatePtr& state) {
+    if (!options_.objects) return;
+    auto changed = [this, weak = std::weak_ptr<PodState>(state)] {
+      if (const StatePtr alive = weak.lock()) Refresh(alive);
+    };
+    options_.objects->Register(state->pod, ReferencesOf(*state->pod), std::move(changed));
   }
 
-  absl::StatusOr<EmptyDir> Describe(const v1::Pod& pod, const std::string& name,
-                                    const v1::EmptyDirVolumeSource& source) const {
-    EmptyDir dir;
-    dir.path = StrCat(PodDir(pod.metadata().uid()), "/volumes/kubernetes.io~empty-dir/", name);
-    if (pod.spec().securitycontext().has_fsgroup())
-      dir.group = static_cast<gid_t>(pod.spec().securitycontext().fsgroup());
-    if (source.medium().empty()) return dir;
-    if (source.medium() == "Memory") {
-      dir.fs_type = "tmpfs";
-      dir.options = StrCat("mode=0777,size=", MemorySize(pod, source));
-      return dir;
+  // What the volumes show has changed.
+  void Refresh(const StatePtr& state) {
+    for (auto& [id, volume] : state->volumes) {
+      if (!volume.plugin->follows_changes()) continue;
+      ++volume.wish;
+      volume.retry_at = base::MonoTime();
+      volume.delay = base::Nanos(0);
     }
-    if (source.medium() != kHugePages && !source.medium().starts_with("HugePages-"))
-      return absl::InvalidArgumentError(StrCat("unknown storage medium \"", source.medium(), "\""));
-    auto page = HugePageSize(pod, source.medium());
-    if (!page.ok()) return page.status();
-    dir.fs_type = "hugetlbfs";
-    dir.options = StrCat("mode=0777,pagesize=", *page);
-    return dir;
+    Reconcile(state);
   }
 
-  // The smallest of node memory, the pod's limit and sizeLimit, of those that are set.
-  int64_t MemorySize(const v1::Pod& pod, const v1::EmptyDirVolumeSource& source) const {
-    int64_t size = options_.node_memory_bytes;
-    if (int64_t limit = PodMemoryLimit(pod); limit > 0) size = std::min(size, limit);
-    if (source.has_sizelimit())
-      if (int64_t limit = BytesOf(source.sizelimit()); limit > 0) size = std::min(size, limit);
-    return size;
-  }
+  // --- What is there ---
 
-  // "HugePages-2Mi" names its size, one that the pod requests; plain "HugePages" takes the one size the
-  // pod requests.
-  static absl::StatusOr<int64_t> HugePageSize(const v1::Pod& pod, const std::string& medium) {
-    auto sizes = HugePageSizes(pod);
-    if (!sizes.ok()) return sizes.status();
-    if (medium == kHugePages) {
-      if (sizes->size() == 1) return *sizes->begin();
-      return absl::InvalidArgumentError(StrCat(
-          "medium HugePages needs requests of exactly one page size, the pod has ", sizes->size()));
+  // What an earlier agent, or an earlier form of the pod, left in its directory, once. Volumes that
+  // are wanted are confirmed by setting them up; what other programs keep there is left alone.
+  Task<absl::Status> Adopt(StatePtr state) {
+    if (state->read_disk) co_return absl::OkStatus();
+    auto find = [dir = PodDir(state->pod->metadata().uid()) + "/volumes"] {
+      return FindOnDisk(dir);
+    };
+    auto found = co_await base::RunBlocking(loop_, std::move(find));
+    if (!found.ok()) co_return found.status();
+    state->read_disk = true;
+    for (const VolumeId& id : *found) {
+      VolumePlugin* plugin = PluginNamed(id.plugin);
+      if (plugin) state->volumes[id].plugin = plugin;
     }
-    auto size = proto::Quantity::Parse(medium.substr(kHugePages.size() + 1));
-    if (!size.ok()) return size.status();
-    if (sizes->contains(size->Value())) return size->Value();
-    return absl::InvalidArgumentError(
-        StrCat("medium ", medium, " needs a request for huge pages of that size"));
+    co_return absl::OkStatus();
+  }
+
+  // --- From the one to the other ---
+
+  void Reconcile(const StatePtr& state) {
+    if (state->leaving) return;
+    const base::MonoTime now = loop_.clock().Monotonic();
+    std::vector<std::pair<VolumeId, bool>> begin;  // true: set up
+    for (auto& [id, volume] : state->volumes) {
+      const VolumeStep step = NextStep(volume, now);
+      if (step.look_again) LookAgain(state, *step.look_again);
+      if (step.action == VolumeAction::kNone) continue;
+      volume.busy = true;
+      begin.emplace_back(id, step.action == VolumeAction::kSetUp);
+    }
+    // Only now: a call that ends at once changes the volumes.
+    for (const auto& [id, make] : begin)
+      tasks_.Spawn(StrCat(make ? "set up " : "tear down ", id.name),
+                   make ? SetUp(state, id) : TearDown(state, id));
+  }
+
+  void LookAgain(const StatePtr& state, base::MonoTime when) {
+    const base::MonoTime now = loop_.clock().Monotonic();
+    if (state->wakes_at > now && state->wakes_at <= when) return;
+    state->wakes_at = when;
+    loop_.clock().Schedule(when, [this, weak = std::weak_ptr<PodState>(state)] {
+      if (const StatePtr alive = weak.lock()) Reconcile(alive);
+    });
+  }
+
+  // A call ended: the volume is free again.
+  void Settle(const StatePtr& state) {
+    Reconcile(state);
+    state->changed.Set();
+  }
+
+  Task<void> SetUp(StatePtr state, VolumeId id) {
+    PodState::Volume& volume = state->volumes.at(id);  // stays while it is busy
+    const uint64_t wish = volume.wish;
+    const v1::Volume* spec = FindVolume(*state->pod, id.name);
+    VolumeRequest request{state->pod, spec ? *spec : v1::Volume(), VolumeDir(*state, id)};
+    auto mounted = co_await volume.plugin->SetUp(std::move(request));
+    volume.busy = false;
+    if (mounted.ok()) {
+      volume.ready = true;
+      volume.mounted = *std::move(mounted);
+      volume.granted = wish;
+      volume.delay = base::Nanos(0);
+    } else {
+      BackOff(&volume, loop_.clock().Monotonic());
+      if (volume.wanted && !state->leaving) Report(*state, id, mounted.status());
+    }
+    Settle(state);
+  }
+
+  void Report(const PodState& state, const VolumeId& id, const absl::Status& status) {
+    KLOG_WARNING("Cannot set up a volume; trying again", {"podUID", state.pod->metadata().uid()},
+                 {"volume", id.name}, {"err", status});
+    if (options_.on_failure)
+      options_.on_failure(*state.pod, StrCat("MountVolume.SetUp failed for volume \"", id.name,
+                                             "\" : ", base::Message(status)));
+  }
+
+  // Of one volume that a pod does not want any more.
+  Task<void> TearDown(StatePtr state, VolumeId id) {
+    const std::string dir = VolumeDir(*state, id);
+    absl::Status status = co_await state->volumes.at(id).plugin->TearDown(dir);
+    if (status.ok()) {
+      auto remove = [dir] { return RemoveVolume(dir); };
+      status = co_await base::RunBlocking(loop_, std::move(remove));
+    }
+    PodState::Volume& volume = state->volumes.at(id);
+    volume.busy = volume.ready = false;
+    if (status.ok() && !volume.wanted) {
+      state->volumes.erase(id);
+    } else if (!status.ok()) {
+      KLOG_WARNING("Cannot tear down a volume; trying again", {"path", dir}, {"err", status});
+      BackOff(&volume, loop_.clock().Monotonic());
+    }
+    Settle(state);
+  }
+
+  // --- Waiting ---
+
+  Task<absl::StatusOr<VolumeMap>> Wait(StatePtr state) {
+    const base::MonoTime deadline = loop_.clock().Monotonic() + kPatience;
+    for (bool in_time = true;;) {
+      if (state->leaving) co_return absl::CancelledError("the pod's volumes are being unmounted");
+      VolumeMap ready;
+      std::vector<std::string> missing;
+      for (const auto& [id, volume] : state->volumes) {
+        if (volume.wanted && !volume.ready) missing.push_back(id.name);
+        if (volume.wanted && volume.ready) ready[id.name] = volume.mounted;
+      }
+      if (!state->unserved.empty()) co_return Missing(std::move(missing), state->unserved);
+      if (missing.empty()) co_return ready;
+      if (!in_time) co_return Missing(std::move(missing), {});
+      in_time = co_await state->changed.WaitUntil(loop_.clock(), deadline);
+    }
+  }
+
+  static absl::Status Missing(std::vector<std::string> missing,
+                              const std::vector<std::string>& unserved) {
+    missing.insert(missing.end(), unserved.begin(), unserved.end());
+    std::sort(missing.begin(), missing.end());
+    const std::string text =
+        StrCat("unmounted volumes=", Brackets(missing),
+               ", unattached volumes=[], failed to process volumes=", Brackets(unserved), ": ");
+    if (unserved.empty()) return absl::DeadlineExceededError(text + "context deadline exceeded");
+    return absl::UnimplementedError(
+        text + "this node serves emptyDir, hostPath, configMap, secret, downwardAPI and projected");
+  }
+
+  // Nothing begins from now on. DeadlineExceeded: something goes on all the same.
+  Task<absl::Status> Leave(std::string uid) {
+    const auto found = pods_.find(uid);
+    if (found == pods_.end()) co_return absl::OkStatus();
+    const StatePtr state = found->second;
+    state->leaving = true;
+    state->changed.Set();
+    const base::MonoTime deadline = loop_.clock().Monotonic() + kPatience;
+    for (;;) {
+      std::vector<std::string> busy;
+      for (const auto& [id, volume] : state->volumes)
+        if (volume.busy) busy.push_back(id.name);
+      if (busy.empty()) co_return absl::OkStatus();
+      if (loop_.clock().Monotonic() >= deadline)
+        co_return absl::DeadlineExceededError(
+            StrCat("volumes ", Brackets(busy), " are still being set up: what they use hangs"));
+      co_await state->changed.WaitUntil(loop_.clock(), deadline);
+    }
+  }
+
+  Task<absl::Status> TearDownAll(std::string volumes_dir) {
+    auto find = [volumes_dir] { return FindOnDisk(volumes_dir); };
+    auto found = co_await base::RunBlocking(loop_, std::move(find));
+    if (!found.ok()) co_return found.status();
+    std::vector<Task<absl::Status>> calls;
+    for (const VolumeId& id : *found)
+      if (VolumePlugin* plugin = PluginNamed(id.plugin))
+        calls.push_back(plugin->TearDown(StrCat(volumes_dir, "/", id.plugin, "/", id.name)));
+    auto results = co_await base::Gather(loop_, std::move(calls));
+    absl::Status first;
+    for (const auto& result : results) first.Update(result);
+    co_return first;
   }
 
   base::Loop& loop_;
   const PodVolumesOptions options_;
-  struct Followed {
-    PodPtr pod;
-    uint64_t changes = 0;  // of its objects
-    bool refreshing = false;
-  };
-  std::map<std::string, Followed> followed_;  // by pod uid; only with objects
-  base::TaskGroup tasks_{loop_};
+  const std::vector<std::unique_ptr<VolumePlugin>> plugins_;
+  std::map<std::string, StatePtr> pods_;  // by uid
+  base::TaskGroup tasks_;
 };
 
 }  // namespace
 
 std::unique_ptr<PodVolumes> MakePodVolumes(base::Loop& loop, PodVolumesOptions options) {
-  return std::make_unique<NodeVolumes>(loop, std::move(options));
+  auto plugins = MakeObjectPlugins(
+      loop, {options.objects, options.node_memory_bytes, options.allocatable});
+  plugins.push_back(MakeEmptyDirPlugin(loop, options.node_memory_bytes));
+  plugins.push_back(MakeHostPathPlugin(loop));
+  return MakePodVolumes(loop, std::move(options), std::move(plugins));
+}
+
+std::unique_ptr<PodVolumes> MakePodVolumes(base::Loop& loop, PodVolumesOptions options,
+                                           std::vector<std::unique_ptr<VolumePlugin>> plugins) {
+  return std::make_unique<NodeVolumes>(loop, std::move(options), std::move(plugins));
 }
 
 }  // namespace keelson::csi

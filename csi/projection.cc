@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "csi/projection.h"
 
+#include <filesystem>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/errno_status.h"
 #include "base/strings.h"
 #include "cri/environment.h"
+#include "csi/containers.h"
 #include "proto/k8s/objects.pb.h"
 
 namespace keelson::csi {
@@ -18,6 +21,14 @@ using base::Task;
 namespace {
 
 constexpr mode_t kDefaultMode = 0644;
+
+// Without empty, `.` and `..` elements, as a path in a container's file system.
+std::string CleanPath(const std::string& path) {
+  std::string clean = std::filesystem::path("/" + path).lexically_normal().relative_path();
+  if (clean.ends_with('/')) clean.pop_back();
+  return clean;
+}
+
 using Data = std::map<std::string, std::string>;
 
 template <typename Source>
@@ -89,7 +100,7 @@ absl::Status AddDownward(const v1::Pod& pod, const Items& items, mode_t mode,
 std::optional<uid_t> OnlyUser(const v1::Pod& pod) {
   std::optional<uid_t> only;
   bool differs = false;
-  auto look = [&](const v1::Container& c) {
+  auto look = [&](const auto& c) {
     std::optional<uid_t> user;
     if (c.securitycontext().has_runasuser())
       user = static_cast<uid_t>(c.securitycontext().runasuser());
@@ -98,19 +109,14 @@ std::optional<uid_t> OnlyUser(const v1::Pod& pod) {
     if (!user || (only && *only != *user)) differs = true;
     only = user;
   };
-  for (const auto& c : pod.spec().initcontainers()) look(c);
-  for (const auto& c : pod.spec().containers()) look(c);
+  ForEachContainer(pod, look);
   return differs ? std::nullopt : only;
 }
 
+// Nobody else may read a token; its group may once the volume is the group's.
 ProjectedFile TokenFile(const v1::Pod& pod, std::string token, mode_t mode) {
-  ProjectedFile file{std::move(token), mode, std::nullopt};
-  if (pod.spec().securitycontext().has_fsgroup()) {
-    file.mode = 0600;
-  } else if (auto user = OnlyUser(pod)) {
-    file.mode = 0600;
-    file.owner = user;
-  }
+  ProjectedFile file{std::move(token), mode, OnlyUser(pod)};
+  if (file.owner || pod.spec().securitycontext().has_fsgroup()) file.mode = 0600;
   return file;
 }
 
@@ -195,7 +201,7 @@ class Collector {
     spec.audience = from.audience();
     if (from.has_expirationseconds()) spec.expiration_seconds = from.expirationseconds();
     auto token = co_await objects_->ServiceAccountToken(std::move(spec));
-    if (!token.ok()) co_return base::Annotate(token.status(), "failed to fetch token");
+    if (!token.ok()) co_return token.status();
     co_return Add(&payload, from.path(), TokenFile(*pod_, token->value, mode));
   }
 
@@ -227,7 +233,8 @@ class Collector {
   const Data allocatable_;
 };
 
-void AddEnvironment(const v1::Container& container, References* out) {
+template <typename C>
+void AddEnvironment(const C& container, References* out) {
   for (const auto& from : container.envfrom()) {
     if (from.has_configmapref())
       out->config_maps.insert(from.configmapref().localobjectreference().name());
@@ -244,18 +251,10 @@ void AddEnvironment(const v1::Container& container, References* out) {
 
 }  // namespace
 
-std::string ObjectPluginDir(const v1::VolumeSource& source) {
-  if (source.has_configmap()) return "kubernetes.io~configmap";
-  if (source.has_secret()) return "kubernetes.io~secret";
-  if (source.has_downwardapi()) return "kubernetes.io~downward-api";
-  if (source.has_projected()) return "kubernetes.io~projected";
-  return "";
-}
-
 References ReferencesOf(const v1::Pod& pod) {
   References out;
-  for (const auto& c : pod.spec().initcontainers()) AddEnvironment(c, &out);
-  for (const auto& c : pod.spec().containers()) AddEnvironment(c, &out);
+  ForEachContainer(pod, [&](const auto& c) { AddEnvironment(c, &out); });
+  for (const auto& secret : pod.spec().imagepullsecrets()) out.secrets.insert(secret.name());
   for (const auto& volume : pod.spec().volumes()) {
     const auto& source = volume.volumesource();
     if (source.has_configmap())
@@ -267,7 +266,25 @@ References ReferencesOf(const v1::Pod& pod) {
       if (part.has_secret()) out.secrets.insert(part.secret().localobjectreference().name());
     }
   }
+  out.config_maps.erase("");
+  out.secrets.erase("");
   return out;
+}
+
+std::vector<std::string> NestedMountPoints(const v1::Pod& pod, const std::string& volume) {
+  std::set<std::string> nested;
+  ForEachContainer(pod, [&](const auto& container) {
+    for (const auto& outer : container.volumemounts()) {
+      if (outer.name() != volume || !outer.subpath().empty() || !outer.subpathexpr().empty())
+        continue;
+      const std::string below = CleanPath(outer.mountpath()) + "/";
+      for (const auto& inner : container.volumemounts()) {
+        const std::string path = CleanPath(inner.mountpath());
+        if (path.starts_with(below)) nested.insert(path.substr(below.size()));
+      }
+    }
+  });
+  return {nested.begin(), nested.end()};
 }
 
 Task<absl::StatusOr<Payload>> CollectPayload(ObjectSource* objects, PodPtr pod, v1::Volume volume,

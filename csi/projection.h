@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/task.h"
@@ -14,12 +15,12 @@
 
 namespace keelson::csi {
 
-// Whether this file serves the volume, and the plugin's part of its path, as
-// kubernetes.io~configmap; empty for other types.
-std::string ObjectPluginDir(const k8s::v1::VolumeSource& source);
-
-// The objects that the pod's volumes and environments name, optional ones too.
+// The objects that the pod's volumes, environments and image pulls name, optional ones too.
 References ReferencesOf(const k8s::v1::Pod& pod);
+
+// Where, in the volume, containers mount other volumes: as its files are read-only for them, what
+// they mount on must be there before. Relative, in order, without `..`.
+std::vector<std::string> NestedMountPoints(const k8s::v1::Pod& pod, const std::string& volume);
 
 // The files of one volume. `objects` may be null; only downwardAPI needs none. `allocatable` is
 // what resourceFieldRefs show where a container has no limit. Errors carry upstream's words.

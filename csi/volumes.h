@@ -25,9 +25,15 @@ class PodVolumes {
  public:
   virtual ~PodVolumes() = default;
 
-  // Sets up every volume that a container of the pod mounts; by volume name. Idempotent: what is there
-  // stays as it is, with its data. The error names the volume; the rest may be set up.
+  // Sets up every volume that a container of the pod mounts, all at the same time, each again until
+  // it works; returns them by name. Idempotent: what is there stays as it is, with its data. From now
+  // on what volumes show of objects, and of the pod itself, is kept up to date. An error says which
+  // volumes are missing after two minutes, or cannot be had at all. When the task is cancelled,
+  // what was begun goes on; Unmount awaits it.
   virtual base::Task<absl::StatusOr<std::map<std::string, MountedVolume>>> Mount(PodPtr pod) = 0;
+
+  // Another object of a pod whose volumes are here; of other pods nothing happens.
+  virtual void Update(PodPtr pod) = 0;
 
   // The directory or file `sub_path` of a mounted volume, bound to a path of ours so that a container
   // that swaps the path for a link cannot lead us out (CVE-2021-25741). `index` is the mount's place in

@@ -40,7 +40,10 @@ struct Agent::Parts {
         events(loop.clock(), node),
         files(MakeDiskPodFiles(loop, PathsOf(o))),
         volumes(csi::MakePodVolumes(
-            loop, {o.root_dir, allocatable.memory_bytes, objects, config_options.allocatable})),
+            loop, {o.root_dir, allocatable.memory_bytes, objects, config_options.allocatable,
+                   [this](const k8s::v1::Pod& pod, std::string message) {
+                     events.PodEvent(pod, EventType::kWarning, "FailedMount", std::move(message));
+                   }})),
         images(loop, *runtime, events, PullOf(o), KeyringPlaces(o)),
         config(MakeNodeConfig(*cgroups, events, std::move(config_options))),
         prober(loop, *runtime, ProbeEvents(),
@@ -53,7 +56,8 @@ struct Agent::Parts {
              }),
         admission(allocatable),
         services{loop,   *runtime, pleg,    *files, *volumes,       *cgroups,
-                 images, events,   *config, prober, prober.hooks(), WorkerOf(o)},
+                 images, events,   *config, prober, prober.hooks(), WorkerOf(o),
+                 objects},
         pods(std::make_unique<PodManager>(services, SourcesOf(o), admission)),
         local_api(loop, view, LocalApiOf(o)),
         tasks(loop) {}

@@ -38,13 +38,10 @@ class NodeConfig : public PodConfigurator {
     return cri::MakeSandboxConfig(pod, inputs, o_.security, o_.resources);
   }
 
-  // Runtime classes are objects of the API server; without one only the default handler exists.
-  std::string RuntimeHandler(const v1::Pod&) const override { return ""; }
-
   absl::StatusOr<rt::ContainerConfig> Container(const v1::Pod& pod,
                                                 const v1::Container& container,
                                                 const ContainerInputs& inputs) override {
-    auto env = Environment(pod, container, inputs.pod_ips);
+    auto env = Environment(pod, container, inputs);
     if (!env.ok()) return env.status();
     cri::ContainerInputs in;
     in.restart_count = inputs.restart_count;
@@ -83,8 +80,8 @@ class NodeConfig : public PodConfigurator {
 
   absl::StatusOr<std::string> SubPath(const v1::Pod& pod, const v1::Container& container,
                                       const v1::VolumeMount& mount,
-                                      const std::vector<std::string>& pod_ips) override {
-    auto env = Environment(pod, container, pod_ips);
+                                      const ContainerInputs& inputs) override {
+    auto env = Environment(pod, container, inputs);
     if (!env.ok()) return env.status();
     return cri::SubPathOf(mount, *env);
   }
@@ -98,9 +95,9 @@ class NodeConfig : public PodConfigurator {
  private:
   absl::StatusOr<std::vector<cri::EnvVar>> Environment(const v1::Pod& pod,
                                                        const v1::Container& container,
-                                                       const std::vector<std::string>& pod_ips) {
-    cri::EnvironmentContext context;
-    context.pod_ips = pod.spec().hostnetwork() ? o_.node_ips : pod_ips;
+                                                       const ContainerInputs& inputs) const {
+    cri::EnvironmentContext context = ContextOf(inputs.environment);
+    context.pod_ips = pod.spec().hostnetwork() ? o_.node_ips : inputs.pod_ips;
     context.host_ips = o_.node_ips;
     context.allocatable = o_.allocatable;
     return cri::MakeEnvironment(pod, container, context);

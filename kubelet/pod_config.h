@@ -10,6 +10,7 @@
 #include "base/task.h"
 #include "cgroups/pod_cgroups.h"
 #include "csi/volumes.h"
+#include "kubelet/environment_facts.h"
 #include "kubelet/plan.h"
 #include "kubelet/pod.h"
 #include "kubelet/pod_files.h"
@@ -25,6 +26,7 @@ struct ContainerInputs {
   std::map<std::string, csi::MountedVolume> volumes;
   std::map<int, std::string> sub_paths;  // index in volumeMounts -> host path
   std::vector<std::string> pod_ips;
+  EnvironmentFacts environment;
   std::string termination_log;  // host path
   std::string etc_hosts;        // host path, empty when it is not to be mounted
 };
@@ -35,7 +37,6 @@ class PodConfigurator {
 
   virtual absl::StatusOr<runtime::v1::PodSandboxConfig> Sandbox(const v1::Pod& pod,
                                                                 uint32_t attempt) = 0;
-  virtual std::string RuntimeHandler(const v1::Pod& pod) const = 0;
   // FailedPrecondition and InvalidArgument become CreateContainerConfigError.
   virtual absl::StatusOr<runtime::v1::ContainerConfig> Container(const v1::Pod& pod,
                                                                  const v1::Container& container,
@@ -44,10 +45,11 @@ class PodConfigurator {
   virtual std::string Hash(const v1::Container& container) const = 0;
   // Content of the managed /etc/hosts; empty when none is managed (no address yet).
   virtual std::string EtcHosts(const v1::Pod& pod, const std::vector<std::string>& pod_ips) = 0;
-  // The value of subPathExpr or subPath of a mount with its variables replaced.
+  // The value of subPathExpr or subPath of a mount with its variables replaced. Of the inputs only
+  // addresses and environment count.
   virtual absl::StatusOr<std::string> SubPath(const v1::Pod& pod, const v1::Container& container,
                                               const v1::VolumeMount& mount,
-                                              const std::vector<std::string>& pod_ips) = 0;
+                                              const ContainerInputs& inputs) = 0;
   virtual cgroups::QosClass Qos(const v1::Pod& pod) const = 0;
   virtual cgroups::Limits PodLimits(const v1::Pod& pod) const = 0;
   virtual std::vector<std::string> NodeIps() const = 0;

@@ -9,6 +9,7 @@
 #include "base/loop.h"
 #include "cgroups/pod_cgroups.h"
 #include "cri/runtime.h"
+#include "csi/objects.h"
 #include "csi/volumes.h"
 #include "kubelet/event_recorder.h"
 #include "kubelet/pleg.h"
@@ -43,6 +44,7 @@ struct PodServices {
   probes::Prober& prober;
   probes::HookRunner& hooks;
   WorkerOptions options;
+  csi::ObjectSource* objects = nullptr;  // null without an API server
   PodObserver* observer = nullptr;  // null: nobody counts
 };
 

@@ -68,6 +68,8 @@ Task<void> PodTerminator::Run() {
   // What is being made is awaited: a sandbox or container that appears later would be missed.
   co_await w_.images_.Close();
   co_await w_.calls_.Join();
+  // Except volumes, which may never come: unmounting awaits what was begun.
+  co_await w_.mounts_.CancelAndJoin();
   base::TaskGroup helper(w_.s_.loop);
   helper.Spawn("shorten grace", ShortenWhenAsked());
   base::Nanos delay = w_.s_.options.retry_initial;

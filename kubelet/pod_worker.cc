@@ -56,7 +56,8 @@ PodWorker::PodWorker(PodServices& services, PodPtr pod, base::WallTime first_see
       images_(services.loop, services.images, services.events, [this] { Wake(); }),
       starter_(services),
       calls_(services.loop),
-      kills_(services.loop) {
+      kills_(services.loop),
+      mounts_(services.loop) {
   // What an earlier life of the agent told the API server goes on: times, restarts, an end.
   if (!IsStaticPod(*pod)) {
     status_ = pod->status();
@@ -73,6 +74,7 @@ void PodWorker::Update(PodPtr pod) {
   hashes_.clear();
   for (const auto& c : pod_->spec().initcontainers()) hashes_[c.name()] = s_.config.Hash(c);
   for (const auto& c : pod_->spec().containers()) hashes_[c.name()] = s_.config.Hash(c);
+  s_.volumes.Update(pod_);
   Wake();
 }
 
@@ -126,6 +128,7 @@ Task<void> PodWorker::Close() {
   co_await images_.Close();
   co_await calls_.CancelAndJoin();
   co_await kills_.CancelAndJoin();
+  co_await mounts_.CancelAndJoin();
 }
 
 Task<void> PodWorker::Sync() {
@@ -357,6 +360,7 @@ bool PodWorker::Publish(const PodPlan* plan) {
 
 std::string PodWorker::Doing() const {
   std::vector<std::string> names = calls_.Names();
+  for (auto& name : mounts_.Names()) names.push_back(std::move(name));
   for (auto& name : kills_.Names()) names.push_back(std::move(name));
   std::string text(WorkerPhaseName(phase_));
   for (const auto& name : names) base::StrAppend(&text, ", ", name);

@@ -99,9 +99,11 @@ class PodWorker {
   std::map<std::string, Waiting> WaitingReasons(const PodPlan* plan) const;
   std::optional<Failure> NextFailure(const std::optional<Failure>& last, Waiting waiting) const;
 
+  base::Task<void> MakeVolumeDirs();
   base::Task<void> MountVolumes();
   base::Task<void> CreateSandbox(uint32_t attempt, bool replaces);
   base::Task<absl::Status> ReplaceSandbox();
+  base::Task<absl::StatusOr<std::string>> RuntimeHandler(PodPtr pod);
   base::Task<absl::Status> RunSandbox(uint32_t attempt);
   base::Task<void> StartContainer(StartAction action, ImageState image);
   base::Task<void> KillContainer(KillAction action);
@@ -155,6 +157,7 @@ class PodWorker {
   base::Wakeup stop_changed_;  // grace_ or removed_ changed while terminating
   base::TaskGroup calls_;      // what makes things: awaited before anything is torn down
   base::TaskGroup kills_;
+  base::TaskGroup mounts_;  // waits for volumes, whoever makes them; may be cancelled at any time
 };
 
 }  // namespace keelson::kubelet

@@ -14,6 +14,16 @@ namespace keelson::kubelet {
 using base::StrCat;
 using base::Task;
 
+namespace {
+
+// What the runtime said, in the words of an event.
+absl::Status AsRpcError(const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), cri::GrpcErrorText(status));
+}
+
+}  // namespace
+
 Task<void> PodWorker::StartContainer(StartAction action, ImageState image) {
   PodPtr pod = pod_;
   const std::string name = ContainerOf(*pod, action.kind, action.index).name();
@@ -52,23 +62,36 @@ void PodWorker::BeginVolumes() {
   if (volume_failure_ && s_.loop.clock().Monotonic() < volume_failure_->retry_at)
     return LookAgainAt(volume_failure_->retry_at);
   mounting_ = true;
-  calls_.Spawn("volumes", MountVolumes());
+  calls_.Spawn("volume directories", MakeVolumeDirs());
+}
+
+Task<void> PodWorker::MakeVolumeDirs() {
+  PodPtr pod = pod_;
+  absl::Status made = co_await s_.files.MakePodDirs(pod);
+  if (made.ok() && phase_ == WorkerPhase::kSyncing) {
+    mounts_.Spawn("volumes", MountVolumes());
+    co_return;
+  }
+  mounting_ = false;
+  if (!made.ok()) {
+    s_.events.PodEvent(*pod, EventType::kWarning, "FailedToMakePodDataDirectories",
+                       StrCat("error making pod data directories: ", base::Message(made)));
+    volume_failure_ = NextFailure(volume_failure_, {});
+  }
+  Wake();
 }
 
 Task<void> PodWorker::MountVolumes() {
   PodPtr pod = pod_;
-  absl::Status status = co_await s_.files.MakePodDirs(pod);
-  if (status.ok()) {
-    auto mounted = co_await s_.volumes.Mount(pod);
-    status = mounted.status();
-    if (mounted.ok()) volumes_ = *std::move(mounted);
-  }
+  auto mounted = co_await s_.volumes.Mount(pod);
   mounting_ = false;
-  if (status.ok()) {
+  if (mounted.ok()) {
+    volumes_ = *std::move(mounted);
     volume_failure_.reset();
   } else {
-    s_.events.PodEvent(*pod, EventType::kWarning, "FailedMount",
-                       std::string(base::Message(status)));
+    s_.events.PodEvent(
+        *pod, EventType::kWarning, "FailedMount",
+        StrCat("Unable to attach or mount volumes: ", base::Message(mounted.status())));
     volume_failure_ = NextFailure(volume_failure_, {});
   }
   Wake();
@@ -80,6 +103,7 @@ Task<void> PodWorker::CreateSandbox(uint32_t attempt, bool replaces) {
     s_.events.PodEvent(*pod_, EventType::kNormal, "SandboxChanged",
                        "Pod sandbox changed, it will be killed and re-created.");
     status = co_await ReplaceSandbox();
+    status = AsRpcError(status);
   }
   if (status.ok() && phase_ == WorkerPhase::kSyncing) status = co_await RunSandbox(attempt);
   sandbox_busy_ = false;
@@ -88,7 +112,7 @@ Task<void> PodWorker::CreateSandbox(uint32_t attempt, bool replaces) {
     sandbox_failure_.reset();
   } else {
     s_.events.PodEvent(*pod_, EventType::kWarning, "FailedCreatePodSandBox",
-                       StrCat("Failed to create pod sandbox: ", cri::GrpcErrorText(status)));
+                       StrCat("Failed to create pod sandbox: ", base::Message(status)));
     sandbox_failure_ = NextFailure(sandbox_failure_, {});
     // It may exist all the same: the answer was lost, or an earlier attempt finished late.
     s_.pleg.MarkChanged(uid_);
@@ -113,6 +137,13 @@ Task<absl::Status> PodWorker::ReplaceSandbox() {
   co_return absl::OkStatus();
 }
 
+// Runtime classes are objects of the API server; without one only the default handler exists.
+Task<absl::StatusOr<std::string>> PodWorker::RuntimeHandler(PodPtr pod) {
+  std::string name = pod->spec().runtimeclassname();
+  if (name.empty() || !s_.objects) co_return std::string();
+  co_return co_await s_.objects->RuntimeHandler(std::move(name));
+}
+
 Task<absl::Status> PodWorker::RunSandbox(uint32_t attempt) {
   PodPtr pod = pod_;
   absl::Status dirs = co_await s_.files.MakePodDirs(pod);
@@ -122,9 +153,11 @@ Task<absl::Status> PodWorker::RunSandbox(uint32_t attempt) {
   CO_RETURN_IF_ERROR(cgroup);
   auto config = s_.config.Sandbox(*pod, attempt);
   CO_RETURN_IF_ERROR(config.status());
+  auto handler = co_await RuntimeHandler(pod);
+  CO_RETURN_IF_ERROR(handler.status());
   if (phase_ != WorkerPhase::kSyncing) co_return absl::OkStatus();
-  auto id = co_await s_.runtime.RunPodSandbox(*std::move(config), s_.config.RuntimeHandler(*pod));
-  CO_RETURN_IF_ERROR(id.status());
+  auto id = co_await s_.runtime.RunPodSandbox(*std::move(config), *std::move(handler));
+  if (!id.ok()) co_return AsRpcError(id.status());
   absl::Status noted = co_await s_.pleg.NoteSandbox(uid_, pod->metadata().name(),
                                                     pod->metadata().namespace_(), *id);
   if (!noted.ok()) s_.pleg.MarkChanged(uid_);

@@ -29,7 +29,7 @@ Task<absl::StatusOr<std::shared_ptr<const T>>> Read(client::ApiServer& api, std:
 
 ApiObjects::ApiObjects(base::Loop& loop, client::ApiServer& api, ApiObjectsOptions options)
     : api_(api),
-      tokens_(loop, api, [this](const std::string& uid) { Changed(uid); }, options.seed),
+      tokens_(loop, api, [this](const std::string& uid) { return Changed(uid); }, options.seed),
       tasks_(loop) {
   auto changed = [this](const std::string& uid) { Changed(uid); };
   config_maps_ = std::make_unique<internal::WatchedObjects<v1::ConfigMap>>(loop, api, "configmap",
@@ -79,11 +79,12 @@ void ApiObjects::Unregister(const std::string& pod_uid) {
   tokens_.Forget(pod_uid);
 }
 
-void ApiObjects::Changed(const std::string& pod_uid) {
+bool ApiObjects::Changed(const std::string& pod_uid) {
   const auto pod = pods_.find(pod_uid);
-  if (pod == pods_.end()) return;
+  if (pod == pods_.end()) return false;
   const auto changed = pod->second;  // it may unregister the pod
   changed();
+  return true;
 }
 
 Task<ApiObjects::Answer<v1::ConfigMap>> ApiObjects::ConfigMap(std::string name_space,

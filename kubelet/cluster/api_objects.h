@@ -85,7 +85,8 @@ class ApiObjects : public csi::ObjectSource {
   base::Task<Answer<k8s::storage::v1::VolumeAttachment>> Attachment(std::string name);
 
  private:
-  void Changed(const std::string& pod_uid);
+  // False when the pod is not registered.
+  bool Changed(const std::string& pod_uid);
 
   client::ApiServer& api_;
   std::map<std::string, std::function<void()>> pods_;  // by uid: whom to tell of changes

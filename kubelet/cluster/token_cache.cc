@@ -20,8 +20,6 @@ namespace {
 
 constexpr Nanos kLongestUse = std::chrono::hours(24);
 constexpr Nanos kChance = std::chrono::seconds(10);
-// What expired this long ago is forgotten.
-constexpr Nanos kUseless = std::chrono::hours(1);
 // A token that is due is asked for again this often. Also how long a machine that slept, whose
 // timers stood still, trusts its tokens after it woke.
 constexpr Nanos kLookAgain = std::chrono::minutes(1);
@@ -48,7 +46,7 @@ absl::Status Said(const absl::Status& status, std::string_view prefix) {
 }  // namespace
 
 TokenCache::TokenCache(base::Loop& loop, client::ApiServer& api,
-                       std::function<void(const std::string&)> due, uint64_t seed)
+                       std::function<bool(const std::string&)> due, uint64_t seed)
     : loop_(loop),
       api_(api),
       due_(std::move(due)),
@@ -112,8 +110,6 @@ void TokenCache::Forget(const std::string& pod_uid) {
 }
 
 base::MonoTime TokenCache::Look() {
-  // Nobody asks for these any more, or the server refuses to renew them; its words suffice then.
-  std::erase_if(tokens_, [&](const auto& e) { return Age(e.second) > e.second.life + kUseless; });
   const base::MonoTime now = loop_.clock().Monotonic();
   base::MonoTime next = base::MonoTime::max();
   std::set<std::string> due;
@@ -129,7 +125,8 @@ base::MonoTime TokenCache::Look() {
     }
     next = std::min(next, entry.told + kLookAgain);
   }
-  for (const std::string& uid : due) due_(uid);  // last: it may change what we keep
+  for (const std::string& uid : due)  // last: it may change what we keep
+    if (!due_(uid)) Forget(uid);
   return next;
 }
 

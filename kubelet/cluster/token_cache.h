@@ -25,10 +25,11 @@ namespace keelson::kubelet {
 
 class TokenCache {
  public:
-  // `due` is told a pod's uid when a token of it came due: whoever shows the token asks again.
+  // `due` is told a pod's uid when a token of it came due: whoever shows the token asks again. It
+  // returns false when nobody does: the pod is not known any more, and its tokens are forgotten.
   // `api` and `loop` outlive the cache. `seed` of the chance above; 0: random.
   TokenCache(base::Loop& loop, client::ApiServer& api,
-             std::function<void(const std::string& pod_uid)> due, uint64_t seed = 0);
+             std::function<bool(const std::string& pod_uid)> due, uint64_t seed = 0);
 
   // Calls `due` until cancelled. While the API server refuses a new token, again each minute.
   base::Task<void> Run();
@@ -55,7 +56,7 @@ class TokenCache {
 
   base::Loop& loop_;
   client::ApiServer& api_;
-  const std::function<void(const std::string&)> due_;
+  const std::function<bool(const std::string&)> due_;
   std::map<csi::TokenSpec, Entry> tokens_;
   base::Wakeup changed_;
   std::mt19937_64 random_;

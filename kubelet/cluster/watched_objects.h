@@ -86,7 +86,7 @@ class WatchedObjects {
   }
 
  private:
-  struct Item {
+  struct Item : std::enable_shared_from_this<Item> {
     Item(WatchedObjects& all, const client::ObjectKey& key)
         : owner(all),
           reflector(all.loop_, all.api_, OptionsOf(all, key), EventsOf(this)),
@@ -112,7 +112,7 @@ class WatchedObjects {
     typename client::Reflector<T>::Events events;
     events.changed = [item](const client::ObjectKey&, const Ptr&, const Ptr& after) {
       // It stays as it is (KEP-1412); should it be deleted, pods that have it keep it.
-      if (after && after->immutable()) item->run.Cancel();
+      if (after && after->immutable()) item->owner.StopSoon(item->weak_from_this());
       if (item->reflector.synced()) item->owner.Tell(*item);
     };
     events.listed = [item] {
@@ -133,6 +133,13 @@ class WatchedObjects {
   void Tell(const Item& item) {
     const std::set<std::string> pods = item.pods;  // who is told may change what it refers to
     for (const std::string& uid : pods) changed_(uid);
+  }
+
+  // From within the reflector's own task, which must not end there.
+  void StopSoon(std::weak_ptr<Item> weak) {
+    loop_.Post([weak = std::move(weak)] {
+      if (const auto item = weak.lock()) item->run.Cancel();
+    });
   }
 
   void End(std::shared_ptr<Item> item) {

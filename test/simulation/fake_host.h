@@ -78,6 +78,7 @@ class FakeVolumes : public csi::PodVolumes, Fallible {
   base::Task<absl::StatusOr<std::string>> BindSubPath(std::string, std::string, csi::MountedVolume,
                                                       std::string, int, std::string) override;
   base::Task<absl::Status> Unmount(std::string uid) override;
+  void Update(csi::PodPtr) override {}
 };
 
 class FakeImages : public kubelet::ImageSource, Fallible {
@@ -91,7 +92,6 @@ class FakeConfig : public kubelet::PodConfigurator {
  public:
   absl::StatusOr<runtime::v1::PodSandboxConfig> Sandbox(const kubelet::v1::Pod& pod,
                                                         uint32_t attempt) override;
-  std::string RuntimeHandler(const kubelet::v1::Pod&) const override { return ""; }
   absl::StatusOr<runtime::v1::ContainerConfig> Container(
       const kubelet::v1::Pod& pod, const kubelet::v1::Container& container,
       const kubelet::ContainerInputs& inputs) override;
@@ -101,7 +101,7 @@ class FakeConfig : public kubelet::PodConfigurator {
   }
   absl::StatusOr<std::string> SubPath(const kubelet::v1::Pod&, const kubelet::v1::Container&,
                                       const kubelet::v1::VolumeMount& mount,
-                                      const std::vector<std::string>&) override {
+                                      const kubelet::ContainerInputs&) override {
     return mount.subpath();
   }
   cgroups::QosClass Qos(const kubelet::v1::Pod&) const override {

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cri/env_file.h"
+#include "cri/service_environment.h"
+#include "proto/k8s/objects.pb.h"
 #include "test/unit/cri/pods.h"
 
 namespace keelson::cri {
@@ -161,6 +164,98 @@ TEST_F(EnvironmentTest, ServiceLinksMustHaveBeenDefaulted) {
   EXPECT_THAT(
       std::string(base::Message(MakeEnvironment(pod, pod.spec().containers(0), context_).status())),
       HasSubstr("nil pod.spec.enableServiceLinks"));
+}
+
+TEST(EnvFile, ValuesAreQuotedAndMaySpanLines) {
+  const std::string text =
+      "# a comment\n\n  A='one'\nB='two\nlines' # and a comment\r\nC= 'left'\nD=''\nA='again'\n";
+  const std::pair<const char*, const char*> rows[] = {
+      {"A", "one"}, {"B", "two\nlines"}, {"C", ""}, {"D", ""}, {"E", ""}};
+  for (const auto& [key, value] : rows) EXPECT_EQ(*EnvFileValue(text, key), value) << key;
+}
+
+TEST(EnvFile, WhatNoReaderCouldTakeIsRefused) {
+  const std::string_view format = "invalid environment variable format at line ";
+  const std::pair<const char*, const char*> rows[] = {
+      {"A='1'\nB\n", "2: missing '='"},
+      {"='1'\n", "1: empty variable name"},
+      {"A ='1'\n", "1: whitespace before '=' is not allowed"},
+      {"A=1\n", "1: value must be enclosed in single quotes"},
+      {"A=\n", "1: value must be enclosed in single quotes"},
+      {"A='1' x\n", "1: unexpected content after closing quote"},
+      {"A='1\n2\n", "2: unclosed single quote"},
+  };
+  for (const auto& [text, words] : rows) {
+    const auto value = EnvFileValue(text, "K");
+    EXPECT_EQ(base::Message(value.status()), base::StrCat(format, words)) << text;
+  }
+  EXPECT_EQ(*EnvFileValue("K='1'\nbroken", "K"), "1") << "what comes after it is not read";
+}
+
+class Services : public testing::Test {
+ protected:
+  void Add(const std::string& ns, const std::string& name, const std::string& ip,
+           std::vector<v1::ServicePort> ports = {}) {
+    if (ports.empty()) ports.push_back(PortOf(80));
+    auto service = std::make_shared<v1::Service>();
+    service->mutable_metadata()->set_namespace_(ns);
+    service->mutable_metadata()->set_name(name);
+    service->mutable_spec()->set_clusterip(ip);
+    for (const auto& port : ports) *service->mutable_spec()->add_ports() = port;
+    services_.push_back(std::move(service));
+  }
+  static v1::ServicePort PortOf(int number, const char* name = "", const char* protocol = "TCP") {
+    v1::ServicePort port;
+    port.set_port(number);
+    port.set_name(name);
+    port.set_protocol(protocol);
+    return port;
+  }
+  // Names and values of what a pod of `shop` gets to see.
+  std::vector<std::string> Env(bool links = true, const std::string& ns = "shop") {
+    std::vector<std::string> out;
+    for (const auto& [name, value] : ServiceEnvironment(services_, ns, links))
+      out.push_back(name + "=" + value);
+    return out;
+  }
+  std::vector<std::shared_ptr<const v1::Service>> services_;
+};
+
+TEST_F(Services, TellWhereAndOnWhichPorts) {
+  Add("shop", "my-db", "10.0.0.1", {PortOf(80, "web-ui"), PortOf(53, "dns", "UDP")});
+  EXPECT_THAT(
+      Env(), ElementsAre("MY_DB_PORT=tcp://10.0.0.1:80", "MY_DB_PORT_53_UDP=udp://10.0.0.1:53",
+                         "MY_DB_PORT_53_UDP_ADDR=10.0.0.1", "MY_DB_PORT_53_UDP_PORT=53",
+                         "MY_DB_PORT_53_UDP_PROTO=udp", "MY_DB_PORT_80_TCP=tcp://10.0.0.1:80",
+                         "MY_DB_PORT_80_TCP_ADDR=10.0.0.1", "MY_DB_PORT_80_TCP_PORT=80",
+                         "MY_DB_PORT_80_TCP_PROTO=tcp", "MY_DB_SERVICE_HOST=10.0.0.1",
+                         "MY_DB_SERVICE_PORT=80", "MY_DB_SERVICE_PORT_DNS=53",
+                         "MY_DB_SERVICE_PORT_WEB_UI=80"));
+}
+
+TEST_F(Services, BracketsAreForAddressesOfSix) {
+  Add("shop", "a", "fd00::1");
+  EXPECT_THAT(Env(), testing::Contains("A_PORT=tcp://[fd00::1]:80"));
+}
+
+TEST_F(Services, OnlyThoseWithAnAddressOfTheNamespaceAndTheApiServerAlways) {
+  Add("default", "kubernetes", "10.0.0.1");
+  Add("default", "other", "10.0.0.2");
+  Add("shop", "headless", "None");
+  Add("shop", "external", "");
+  Add("shop", "db", "10.0.0.3");
+  auto hosts = [&](bool links, const std::string& ns) {
+    std::string out;
+    for (const auto& var : Env(links, ns))
+      if (var.find("_SERVICE_HOST=") != var.npos) out += var.substr(0, var.find("_SERVICE")) + " ";
+    return out;
+  };
+  EXPECT_EQ(hosts(true, "shop"), "DB KUBERNETES ");
+  EXPECT_EQ(hosts(false, "shop"), "KUBERNETES ");
+  EXPECT_EQ(hosts(true, "default"), "KUBERNETES OTHER ");
+  EXPECT_EQ(hosts(false, "default"), "KUBERNETES ");
+  Add("shop", "kubernetes", "10.0.0.9");
+  EXPECT_THAT(Env(), testing::Contains("KUBERNETES_SERVICE_HOST=10.0.0.9"));
 }
 
 TEST(FormatMap, EscapesAsGoQuotes) {

@@ -7,7 +7,9 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "base/files.h"
 #include "test/unit/base/fixture.h"
@@ -44,6 +46,29 @@ class InDir : public ::testing::Test {
   }
 
   base::TempDir dir;
+};
+
+// How an event about volume `v` begins.
+inline const std::string kFailed = "MountVolume.SetUp failed for volume \"v\" : ";
+
+// Also with a loop on a clock that the test moves: what waits and tries again does so at once.
+class InDirOnLoop : public InDir {
+ protected:
+  void TearDown() override { loop.io().stop(); }  // as when the agent ends, whatever still runs
+
+  // What `task` returns, within ten minutes of virtual time.
+  template <typename T>
+  T Finish(base::Task<T> task) {
+    std::optional<T> result;
+    group.Spawn("test", base::internal::StoreResult<T>(std::move(task), &result));
+    loop.RunReady();
+    if (!result) base::RunFor(loop, clock, std::chrono::minutes(10));
+    return result ? *std::move(result) : T(absl::CancelledError("still waiting"));
+  }
+
+  base::VirtualClock clock;
+  base::Loop loop{clock};
+  base::TaskGroup group{loop};
 };
 
 }  // namespace keelson::csi

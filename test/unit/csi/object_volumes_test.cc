@@ -57,10 +57,8 @@ class FakeObjects : public ObjectSource {
   std::function<void()> change;
 };
 
-class ObjectVolumes : public InDir {
+class ObjectVolumes : public InDirOnLoop {
  protected:
-  void TearDown() override { loop.io().stop(); }  // as when the agent ends, whatever still runs
-
   PodPtr WithVolume(const std::string& source, const std::string& rest = "") {
     auto pod = std::make_shared<v1::Pod>();
     absl::Status status = proto::DecodeYaml(
@@ -72,9 +70,12 @@ class ObjectVolumes : public InDir {
     EXPECT_TRUE(status.ok()) << status;
     return pod;
   }
+  // Its path, or what the first event says.
   std::string MountIt(PodPtr pod) {
-    auto mounted = base::RunOnLoop(loop, volumes->Mount(std::move(pod)));
-    if (!mounted.ok()) return std::string(base::Message(mounted.status()));
+    failures.clear();
+    auto mounted = Finish(volumes->Mount(std::move(pod)));
+    if (!mounted.ok())
+      return failures.empty() ? std::string(base::Message(mounted.status())) : failures[0];
     EXPECT_TRUE(mounted->at("v").read_only);
     return mounted->at("v").host_path;
   }
@@ -87,20 +88,20 @@ class ObjectVolumes : public InDir {
     EXPECT_EQ(::stat(path.c_str(), &st), 0) << path;
     return st.st_mode & 07777;
   }
-  Task<int> Turns() {
-    for (int i = 0; i < 2000 && Read(Path() + "/k") != "new"; ++i) {
-      auto nothing = [] {};
-      auto done = [nothing]() -> int { nothing(); return 0; };
-      co_await base::RunBlocking(loop, std::move(done));
-    }
-    co_return 0;
-  }
   std::string Path() { return dir / "pods/u1/volumes/kubernetes.io~configmap/v"; }
 
-  base::Loop loop;
+  std::unique_ptr<PodVolumes> New(ObjectSource* source) {
+    PodVolumesOptions options{dir.path(), 64 << 20, source};
+    options.allocatable = {{"cpu", "2"}, {"ephemeral-storage", "10Gi"}};
+    options.on_failure = [this](const v1::Pod&, std::string what) {
+      failures.push_back(std::move(what));
+    };
+    return MakePodVolumes(loop, std::move(options));
+  }
+
   FakeObjects objects;
-  std::unique_ptr<PodVolumes> volumes =
-      MakePodVolumes(loop, {dir.path(), 64 << 20, &objects, {{"cpu", "2"}}});
+  std::vector<std::string> failures;
+  std::unique_ptr<PodVolumes> volumes = New(&objects);
 };
 
 TEST_F(ObjectVolumes, AConfigMapIsFilesBehindLinks) {
@@ -117,8 +118,83 @@ TEST_F(ObjectVolumes, AChangeReachesTheFilesOfARunningPod) {
   ASSERT_EQ(MountIt(WithVolume("configMap: {name: conf}")), Path());
   objects.config_maps["conf"] = {{"k", "new"}};
   objects.change();
-  base::RunOnLoop(loop, Turns());
+  loop.RunReady();
   EXPECT_EQ(Read(Path() + "/k"), "new");
+}
+
+TEST_F(ObjectVolumes, WhatIsMissingIsWaitedForAndAChangeIsTriedAtOnce) {
+  using Mounted = absl::StatusOr<std::map<std::string, MountedVolume>>;
+  std::optional<Mounted> mounted;
+  auto pod = WithVolume("configMap: {name: conf}");
+  group.Spawn("mount", base::internal::StoreResult<Mounted>(volumes->Mount(pod), &mounted));
+  base::RunFor(loop, clock, std::chrono::seconds(40));
+  EXPECT_FALSE(mounted);
+  objects.config_maps["conf"] = {{"k", "one"}};
+  objects.change();
+  loop.RunReady();
+  ASSERT_TRUE(mounted && mounted->ok());
+  EXPECT_EQ(Read(Path() + "/k"), "one");
+}
+
+TEST_F(ObjectVolumes, ARunningPodKeepsItsFilesWhenTheObjectGoes) {
+  objects.config_maps["conf"] = {{"k", "one"}};
+  ASSERT_EQ(MountIt(WithVolume("configMap: {name: conf}")), Path());
+  objects.config_maps.clear();
+  objects.change();
+  loop.RunReady();
+  EXPECT_EQ(Read(Path() + "/k"), "one");
+  EXPECT_EQ(failures, std::vector<std::string>{kFailed + "configmap \"conf\" not found"});
+  objects.config_maps["conf"] = {{"k", "new"}};
+  base::RunFor(loop, clock, std::chrono::seconds(1));
+  EXPECT_EQ(Read(Path() + "/k"), "new") << "tried again even without an event";
+}
+
+TEST_F(ObjectVolumes, LabelsOfARunningPodReachItsFiles) {
+  auto pod =
+      WithVolume("downwardAPI: {items: [{path: k, fieldRef: {fieldPath: metadata.labels}}]}");
+  const std::string path = MountIt(pod);
+  EXPECT_EQ(Read(path + "/k"), "a=\"1\"\nb=\"2\"");
+  auto changed = std::make_shared<v1::Pod>(*pod);
+  (*changed->mutable_metadata()->mutable_labels())["b"] = "3";
+  volumes->Update(changed);
+  loop.RunReady();
+  EXPECT_EQ(Read(path + "/k"), "a=\"1\"\nb=\"3\"");
+}
+
+TEST_F(ObjectVolumes, OtherVolumesFindWhatTheyAreMountedOn) {
+  objects.config_maps["conf"] = {{"k", "one"}};
+  auto pod = std::make_shared<v1::Pod>();
+  ASSERT_TRUE(proto::DecodeYaml(
+                  "metadata: {name: web, uid: u1, namespace: shop}\n"
+                  "spec: {volumes: [{name: v, configMap: {name: conf}}, {name: w, emptyDir: {}}], "
+                  "containers: [{name: c, volumeMounts: [{name: v, mountPath: /etc/app/}, "
+                  "{name: w, mountPath: /etc/app/../app/cache/deep}, {name: w, mountPath: "
+                  "/etc/apple}]}]}",
+                  pod.get(), {})
+                  .ok());
+  EXPECT_EQ(NestedMountPoints(*pod, "v"), std::vector<std::string>{"cache/deep"});
+  EXPECT_EQ(NestedMountPoints(*pod, "w"), std::vector<std::string>());
+  ASSERT_EQ(MountIt(pod), Path());
+  EXPECT_EQ(Mode(Path() + "/cache/deep"), 0755u);
+  objects.config_maps["conf"] = {{"k", "new"}};
+  objects.change();
+  loop.RunReady();
+  EXPECT_EQ(Read(Path() + "/k"), "new");
+  EXPECT_TRUE(base::PathExists(Path() + "/cache/deep"));
+}
+
+TEST_F(ObjectVolumes, AllThatAPodNamesIsRegistered) {
+  auto pod = std::make_shared<v1::Pod>();
+  ASSERT_TRUE(
+      proto::DecodeYaml(
+          "spec: {imagePullSecrets: [{name: pull}], volumes: [{name: v, projected: {sources: "
+          "[{configMap: {name: a}}, {secret: {name: b}}]}}, {name: w, secret: {secretName: c}}], "
+          "initContainers: [{name: i, envFrom: [{configMapRef: {name: d}}, {secretRef: {}}]}], "
+          "containers: [{name: c, env: [{name: X, valueFrom: {secretKeyRef: {name: e, key: k}}}]}], "
+          "ephemeralContainers: [{name: x, envFrom: [{secretRef: {name: f}}]}]}",
+          pod.get(), {})
+          .ok());
+  EXPECT_EQ(ReferencesOf(*pod), (References{{"a", "d"}, {"b", "c", "e", "f", "pull"}}));
 }
 
 TEST_F(ObjectVolumes, ASecretIsInMemoryAndItsFilesAreTheGroups) {
@@ -133,20 +209,22 @@ TEST_F(ObjectVolumes, ASecretIsInMemoryAndItsFilesAreTheGroups) {
   struct statfs fs {};
   ASSERT_EQ(::statfs(path.c_str(), &fs), 0);
   EXPECT_EQ(fs.f_type, TMPFS_MAGIC);
-  EXPECT_TRUE(base::RunOnLoop(loop, volumes->Unmount("u1")).ok());
+  EXPECT_TRUE(Finish(volumes->Unmount("u1")).ok());
   EXPECT_FALSE(base::PathExists(path));
   EXPECT_EQ(objects.change, nullptr);
 }
 
 TEST_F(ObjectVolumes, MetadataAndResourcesNeedNoApiServer) {
-  volumes = MakePodVolumes(loop, {dir.path(), 64 << 20, nullptr, {{"cpu", "2"}}});
+  volumes = New(nullptr);
   const std::string path = MountIt(WithVolume(
       "downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}, {path: mem, "
       "resourceFieldRef: {containerName: c, resource: limits.memory, divisor: 1Mi}}, {path: cpu, "
-      "mode: 256, resourceFieldRef: {containerName: c, resource: limits.cpu}}]}"));
+      "mode: 256, resourceFieldRef: {containerName: c, resource: limits.cpu}}, {path: disk, "
+      "resourceFieldRef: {containerName: c, resource: limits.ephemeral-storage, divisor: 1Gi}}]}"));
   EXPECT_EQ(Read(path + "/labels"), "a=\"1\"\nb=\"2\"");
   EXPECT_EQ(Read(path + "/mem"), "64");
   EXPECT_EQ(Read(path + "/cpu"), "2");
+  EXPECT_EQ(Read(path + "/disk"), "10") << "what the node has";
   EXPECT_EQ(Mode(path + "/cpu"), 0400u);
 }
 
@@ -167,6 +245,19 @@ TEST_F(ObjectVolumes, LaterSourcesWinAndATokenIsBoundToThePod) {
   EXPECT_EQ(st.st_uid, 1234u);
 }
 
+TEST_F(ObjectVolumes, ATokenIsForItsUserAndItsGroup) {
+  const std::string path = MountIt(WithVolume(
+      "projected: {sources: [{serviceAccountToken: {path: token}}]}",
+      ", securityContext: {runAsUser: 1234, fsGroup: 4321}"));
+  struct stat st {};
+  ASSERT_EQ(::stat((path + "/token").c_str(), &st), 0);
+  EXPECT_EQ(st.st_uid, 1234u);
+  EXPECT_EQ(st.st_gid, 4321u);
+  EXPECT_EQ(st.st_mode & 07777, 0640u);
+  ASSERT_EQ(::lstat((path + "/token").c_str(), &st), 0);
+  EXPECT_EQ(st.st_gid, 4321u) << "links too";
+}
+
 TEST_F(ObjectVolumes, WhatIsMissingIsSaidInTheKubeletsWords) {
   objects.config_maps["conf"] = {{"k", "one"}};
   objects.secrets["keys"] = {{"k", "one"}};
@@ -183,13 +274,14 @@ TEST_F(ObjectVolumes, WhatIsMissingIsSaidInTheKubeletsWords) {
        "invalid path \"../x\": must not contain '..'"},
   };
   for (const auto& [source, words] : cases)
-    EXPECT_EQ(MountIt(WithVolume(source)), "volume \"v\": " + words);
+    EXPECT_EQ(MountIt(WithVolume(source)), kFailed + words);
 }
 
 TEST_F(ObjectVolumes, WithoutAnApiServerThereAreNoObjects) {
-  volumes = MakePodVolumes(loop, {dir.path(), 64 << 20});
+  volumes = New(nullptr);
   EXPECT_EQ(MountIt(WithVolume("secret: {secretName: keys}")),
-            "volume \"v\": cannot setup volume v because kube client is not configured");
+            kFailed +
+                "cannot setup volume v because kube client is not configured");
 }
 
 class AtomicWriter : public InDir {

@@ -16,7 +16,7 @@ using Mounted = absl::StatusOr<std::map<std::string, MountedVolume>>;
 
 constexpr int64_t kMi = 1 << 20;
 
-class Volumes : public InDir {
+class Volumes : public InDirOnLoop {
  protected:
   PodPtr Pod(const std::string& spec) {
     auto pod = std::make_shared<k8s::v1::Pod>();
@@ -30,11 +30,14 @@ class Volumes : public InDir {
     return Pod("{volumes: [{name: v, " + source + "}], containers: [{name: c, volumeMounts: " +
                "[{name: v, mountPath: /v}]" + rest + "}]}");
   }
-  Mounted Mount(PodPtr pod) { return base::RunOnLoop(loop, volumes->Mount(std::move(pod))); }
-  absl::Status Unmount() { return base::RunOnLoop(loop, volumes->Unmount("u1")); }
+  Mounted Mount(PodPtr pod) { return Finish(volumes->Mount(std::move(pod))); }
+  absl::Status Unmount() { return Finish(volumes->Unmount("u1")); }
+  // What events say; else why there are no volumes.
   std::string Error(PodPtr pod) {
+    failures.clear();
     auto mounted = Mount(std::move(pod));
-    return mounted.ok() ? "none" : std::string(base::Message(mounted.status()));
+    if (mounted.ok()) return "none";
+    return failures.empty() ? std::string(base::Message(mounted.status())) : failures[0];
   }
   std::string EmptyDir() { return dir / "pods/u1/volumes/kubernetes.io~empty-dir/v"; }
   struct statfs FsOf(const std::string& path) {
@@ -47,8 +50,16 @@ class Volumes : public InDir {
     return info.ok() ? MountsBelow(*info, dir.path()).size() : 99;
   }
 
-  base::Loop loop;
-  std::unique_ptr<PodVolumes> volumes = MakePodVolumes(loop, {dir.path(), 64 * kMi});
+  std::unique_ptr<PodVolumes> New() {
+    PodVolumesOptions options{dir.path(), 64 * kMi};
+    options.on_failure = [this](const k8s::v1::Pod&, std::string what) {
+      failures.push_back(std::move(what));
+    };
+    return MakePodVolumes(loop, std::move(options));
+  }
+
+  std::vector<std::string> failures;
+  std::unique_ptr<PodVolumes> volumes = New();
 };
 
 TEST_F(Volumes, AnEmptyDirIsForAllAndKeepsItsData) {
@@ -136,13 +147,15 @@ TEST_F(Volumes, HugePagesNeedARequestOfTheirSize) {
                             ", resources: {requests: {" + requests + "}}"));
   };
   EXPECT_EQ(error("HugePages", ""),
-            "volume \"v\": medium HugePages needs requests of exactly one page size, the pod has 0");
+            kFailed +
+                "medium HugePages needs requests of exactly one page size, the pod has 0");
   EXPECT_EQ(error("HugePages", "hugepages-2Mi: 2Mi, hugepages-1Gi: 1Gi"),
-            "volume \"v\": medium HugePages needs requests of exactly one page size, the pod has 2");
+            kFailed +
+                "medium HugePages needs requests of exactly one page size, the pod has 2");
   EXPECT_EQ(error("HugePages-1Gi", "hugepages-2Mi: 2Mi"),
-            "volume \"v\": medium HugePages-1Gi needs a request for huge pages of that size");
-  EXPECT_EQ(error("Disk", ""), "volume \"v\": unknown storage medium \"Disk\"");
-  EXPECT_EQ(error("HugePagesX", ""), "volume \"v\": unknown storage medium \"HugePagesX\"");
+            kFailed + "medium HugePages-1Gi needs a request for huge pages of that size");
+  EXPECT_EQ(error("Disk", ""), kFailed + "unknown storage medium \"Disk\"");
+  EXPECT_EQ(error("HugePagesX", ""), kFailed + "unknown storage medium \"HugePagesX\"");
   if (!base::PathExists("/sys/kernel/mm/hugepages/hugepages-2048kB"))
     GTEST_SKIP() << "this kernel has no huge pages of 2 MiB";
   for (const char* medium : {"HugePages", "HugePages-2Mi"}) {
@@ -158,8 +171,9 @@ TEST_F(Volumes, HostPathsAreCheckedAndHandedOutAsTheyAre) {
   auto mounted = Mount(WithVolume("hostPath: {path: " + file + ", type: File}"));
   ASSERT_TRUE(mounted.ok()) << mounted.status();
   EXPECT_EQ(mounted->at("v").host_path, file);
+  ASSERT_TRUE(Unmount().ok());
   EXPECT_EQ(Error(WithVolume("hostPath: {path: " + file + ", type: Directory}")),
-            "volume \"v\": hostPath type check failed: " + file + " is not a directory");
+            kFailed + "hostPath type check failed: " + file + " is not a directory");
 }
 
 TEST_F(Volumes, OnlyWhatIsMountedIsSetUpAndOtherTypesAreRefused) {
@@ -169,8 +183,8 @@ TEST_F(Volumes, OnlyWhatIsMountedIsSetUpAndOtherTypesAreRefused) {
   ASSERT_TRUE(mounted.ok()) << mounted.status();
   EXPECT_EQ(mounted->size(), 1u);
   EXPECT_EQ(Error(WithVolume("nfs: {server: s, path: /p}")),
-            "volume \"v\": its type is not served by this node; emptyDir, hostPath, "
-            "configMap, secret, downwardAPI and projected are");
+            "unmounted volumes=[v], unattached volumes=[], failed to process volumes=[v]: this node "
+            "serves emptyDir, hostPath, configMap, secret, downwardAPI and projected");
 }
 
 TEST_F(Volumes, UnmountLeavesTheHostsDataAlone) {
@@ -179,8 +193,7 @@ TEST_F(Volumes, UnmountLeavesTheHostsDataAlone) {
   auto mounted = Mount(WithVolume("hostPath: {path: " + (dir / "host") + "}"));
   ASSERT_TRUE(mounted.ok()) << mounted.status();
   auto bind = [&](const char* sub_path) {
-    return base::RunOnLoop(loop,
-                           volumes->BindSubPath("u1", "v", mounted->at("v"), "c", 0, sub_path));
+    return Finish(volumes->BindSubPath("u1", "v", mounted->at("v"), "c", 0, sub_path));
   };
   auto bound = bind("sub");
   ASSERT_TRUE(bound.ok()) << bound.status();
@@ -192,6 +205,120 @@ TEST_F(Volumes, UnmountLeavesTheHostsDataAlone) {
   EXPECT_FALSE(base::PathExists(dir / "pods/u1/volume-subpaths"));
   EXPECT_EQ(*base::ReadFile(dir / "host/sub/data"), "host");
   EXPECT_TRUE(Unmount().ok()) << "nothing is left, and that is fine";
+}
+
+TEST_F(Volumes, AFailureIsSaidAndTriedAgainUntilItWorks) {
+  auto pod = WithVolume("hostPath: {path: " + (dir / "late") + ", type: Directory}");
+  std::optional<Mounted> mounted;
+  group.Spawn("mount", base::internal::StoreResult<Mounted>(volumes->Mount(pod), &mounted));
+  base::RunFor(loop, clock, std::chrono::seconds(60));
+  EXPECT_FALSE(mounted);
+  EXPECT_EQ(failures.size(), 7u) << "at 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 31.5 seconds";
+  Dir("late");
+  base::RunFor(loop, clock, std::chrono::seconds(10));
+  ASSERT_TRUE(mounted && mounted->ok());
+  EXPECT_EQ((*mounted)->at("v").host_path, dir / "late");
+}
+
+TEST_F(Volumes, AfterTwoMinutesWhatIsMissingIsNamed) {
+  auto mounted = Mount(Pod("{volumes: [{name: w, hostPath: {path: /nowhere, type: File}}, {name: "
+                           "v, hostPath: {path: /nowhere, type: File}}, {name: e, emptyDir: {}}], "
+                           "containers: [{name: c, volumeMounts: [{name: v, mountPath: /v}, {name: "
+                           "w, mountPath: /w}, {name: e, mountPath: /e}]}]}"));
+  EXPECT_EQ(base::Message(mounted.status()),
+            "unmounted volumes=[v w], unattached volumes=[], failed to process volumes=[]: context "
+            "deadline exceeded");
+  EXPECT_TRUE(base::PathExists(dir / "pods/u1/volumes/kubernetes.io~empty-dir/e"));
+}
+
+TEST_F(Volumes, AnotherAgentTakesOverWhatIsWantedAndTearsDownTheRest) {
+  ASSERT_TRUE(Mount(Pod("{volumes: [{name: v, emptyDir: {}}, {name: old, emptyDir: {medium: "
+                        "Memory}}], containers: [{name: c, volumeMounts: [{name: v, mountPath: "
+                        "/v}, {name: old, mountPath: /old}]}]}"))
+                  .ok());
+  Dir("pods/u1/volumes/example.com~theirs/x");
+  ASSERT_TRUE(base::WriteFileAtomic(EmptyDir() + "/data", "kept", 0644, false).ok());
+  auto before = std::exchange(volumes, New());
+  ASSERT_TRUE(Mount(WithVolume("emptyDir: {}")).ok());
+  base::RunFor(loop, clock, std::chrono::seconds(1));
+  EXPECT_EQ(*base::ReadFile(EmptyDir() + "/data"), "kept");
+  EXPECT_FALSE(base::PathExists(dir / "pods/u1/volumes/kubernetes.io~empty-dir/old"));
+  EXPECT_TRUE(base::PathExists(dir / "pods/u1/volumes/example.com~theirs/x")) << "not ours";
+  EXPECT_EQ(MountsLeft(), 0u);
+  volumes = New();
+  ASSERT_TRUE(Unmount().ok()) << "a pod that nobody mounted in this life";
+  EXPECT_FALSE(base::PathExists(EmptyDir()));
+}
+
+// A type whose calls end when the test says so.
+class SlowPlugin : public VolumePlugin {
+ public:
+  SlowPlugin() : VolumePlugin("test/slow") {}
+  bool Serves(const k8s::v1::VolumeSource& source) const override { return source.has_nfs(); }
+  base::Task<absl::StatusOr<MountedVolume>> SetUp(VolumeRequest request) override {
+    begun.push_back(request.volume.name());
+    base::OneShot<bool>& gate = gates[request.volume.name()];
+    co_await gate.Wait();
+    co_return MountedVolume{request.dir, false};
+  }
+  base::Task<absl::Status> TearDown(std::string path) override {
+    torn_down.push_back(path.substr(path.rfind('/') + 1));
+    co_return absl::OkStatus();
+  }
+  std::vector<std::string> begun, torn_down;
+  std::map<std::string, base::OneShot<bool>> gates;
+};
+
+class SlowVolumes : public Volumes {
+ protected:
+  SlowVolumes() {
+    std::vector<std::unique_ptr<VolumePlugin>> plugins;
+    plugins.push_back(std::make_unique<SlowPlugin>());
+    slow = static_cast<SlowPlugin*>(plugins[0].get());
+    volumes = MakePodVolumes(loop, {dir.path()}, std::move(plugins));
+  }
+  PodPtr Both() {
+    return Pod("{volumes: [{name: a, nfs: {server: s, path: /p}}, {name: b, nfs: {server: s, path: "
+               "/p}}], containers: [{name: c, volumeMounts: [{name: a, mountPath: /a}, {name: b, "
+               "mountPath: /b}]}]}");
+  }
+  using Names = std::vector<std::string>;
+  SlowPlugin* slow;
+};
+
+TEST_F(SlowVolumes, AreSetUpAtTheSameTimeAndEachOnce) {
+  std::optional<Mounted> mounted;
+  group.Spawn("mount", base::internal::StoreResult<Mounted>(volumes->Mount(Both()), &mounted));
+  loop.RunReady();
+  EXPECT_EQ(slow->begun, (Names{"a", "b"}));
+  slow->gates["a"].Set(true);
+  loop.RunReady();
+  EXPECT_FALSE(mounted);
+  slow->gates["b"].Set(true);
+  loop.RunReady();
+  ASSERT_TRUE(mounted && mounted->ok());
+  EXPECT_EQ((*mounted)->at("b").host_path, dir / "pods/u1/volumes/test~slow/b");
+  EXPECT_TRUE(Mount(Both()).ok());
+  EXPECT_EQ(slow->begun.size(), 2u);
+}
+
+TEST_F(SlowVolumes, UnmountingAwaitsWhatWasBegun) {
+  base::TaskGroup waiting(loop);
+  std::optional<Mounted> mounted;
+  waiting.Spawn("mount", base::internal::StoreResult<Mounted>(volumes->Mount(Both()), &mounted));
+  loop.RunReady();
+  waiting.Cancel();
+  loop.RunReady();
+  EXPECT_EQ(waiting.size(), 0u) << "nobody has to wait for what may never come";
+  Dir("pods/u1/volumes/test~slow/a");
+  EXPECT_EQ(base::Message(Unmount()),
+            "volumes [a b] are still being set up: what they use hangs");
+  EXPECT_TRUE(slow->torn_down.empty());
+  slow->gates["a"].Set(true);
+  slow->gates["b"].Set(true);
+  EXPECT_TRUE(Unmount().ok());
+  EXPECT_EQ(slow->torn_down, Names{"a"});
+  EXPECT_FALSE(base::PathExists(dir / "pods/u1/volumes"));
 }
 
 // What a container leaves in its emptyDir cannot make us remove something else.
