@@ -78,12 +78,16 @@ bool CredentialSource::Watched::Changed() const {
          now.st_mtim.tv_sec != seen.st_mtim.tv_sec || now.st_mtim.tv_nsec != seen.st_mtim.tv_nsec;
 }
 
-CredentialSource::CredentialSource(base::Loop& loop, KubeConfig config)
-    : loop_(loop), config_(std::move(config)), current_(std::make_shared<Credentials>()) {}
+CredentialSource::CredentialSource(base::Loop& loop, KubeConfig config, bool certificate_may_come)
+    : loop_(loop),
+      config_(std::move(config)),
+      current_(std::make_shared<Credentials>()),
+      awaited_(certificate_may_come && !config_.user.certificate.empty()) {}
 
-absl::StatusOr<std::unique_ptr<CredentialSource>> CredentialSource::Create(base::Loop& loop,
-                                                                           KubeConfig config) {
-  std::unique_ptr<CredentialSource> source(new CredentialSource(loop, std::move(config)));
+absl::StatusOr<std::unique_ptr<CredentialSource>> CredentialSource::Create(
+    base::Loop& loop, KubeConfig config, bool certificate_may_come) {
+  std::unique_ptr<CredentialSource> source(
+      new CredentialSource(loop, std::move(config), certificate_may_come));
   RETURN_IF_ERROR(source->LoadFiles());
   const UserConfig& user = source->config_.user;
   if (!user.token_file.empty()) {
@@ -113,20 +117,36 @@ absl::StatusOr<std::string> CredentialSource::ReadPem(const PemSource& source) {
 absl::Status CredentialSource::LoadFiles() {
   files_.clear();
   auto ca = ReadPem(config_.cluster.ca);
-  auto cert = ReadPem(config_.user.certificate);
-  auto key = ReadPem(config_.user.key);
-  for (const auto* part : {&ca, &cert, &key}) RETURN_IF_ERROR(part->status());
+  RETURN_IF_ERROR(ca.status());
   Credentials next = *current_;
   next.ca_pem = *std::move(ca);
-  if (!cert->empty()) {
-    auto expiry = CheckKeyPair(*cert, *key);
-    RETURN_IF_ERROR(expiry.status());
-    expiry_ = *expiry;
-    next.cert_pem = *std::move(cert);
-    next.key_pem = *std::move(key);
-  }
+  if (absl::Status loaded = LoadCertificate(&next); !loaded.ok() && !awaited_) return loaded;
   Publish(std::move(next));
   return absl::OkStatus();
+}
+
+absl::Status CredentialSource::LoadCertificate(Credentials* next) {
+  auto cert = ReadPem(config_.user.certificate);
+  RETURN_IF_ERROR(cert.status());
+  auto key = ReadPem(config_.user.key);
+  RETURN_IF_ERROR(key.status());
+  if (cert->empty()) return absl::OkStatus();
+  auto expiry = CheckKeyPair(*cert, *key);
+  RETURN_IF_ERROR(expiry.status());
+  expiry_ = *expiry;
+  next->cert_pem = *std::move(cert);
+  next->key_pem = *std::move(key);
+  if (*expiry > loop_.clock().Now()) awaited_ = false;
+  return absl::OkStatus();
+}
+
+void CredentialSource::LookAgain() {
+  if (!awaited_) return ReloadIfChanged();
+  // Not by what changed: the files may be the same, and the clock is right now.
+  if (absl::Status status = LoadFiles(); !status.ok()) {
+    KLOG_WARNING("Cannot read the API server's credentials", {"err", status});
+  }
+  if (!awaited_) came_.Set();
 }
 
 void CredentialSource::ReloadIfChanged() {
@@ -178,6 +198,7 @@ bool CredentialSource::Refused(const Credentials& used) {
 }
 
 Task<absl::StatusOr<std::shared_ptr<const Credentials>>> CredentialSource::Get() {
+  while (awaited_) co_await came_.Wait();
   ReloadIfChanged();
   if (!config_.user.token_file.empty() &&
       (token_refused_ || loop_.clock().Monotonic() - token_read_ >= kTokenAge)) {

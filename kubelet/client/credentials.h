@@ -37,13 +37,16 @@ absl::StatusOr<ExecAnswer> ParseExecAnswer(std::string_view json, const std::str
 // Loop only. Errors name the file or the plugin; Unavailable is a plugin that failed this time.
 class CredentialSource {
  public:
-  // Reads all files once; plugins run with the first request. `loop` outlives it.
-  static absl::StatusOr<std::unique_ptr<CredentialSource>> Create(base::Loop& loop,
-                                                                  KubeConfig config);
+  // Reads all files once; plugins run with the first request. `loop` outlives it. With
+  // `certificate_may_come` a client certificate that is missing, broken or expired is waited for.
+  static absl::StatusOr<std::unique_ptr<CredentialSource>> Create(
+      base::Loop& loop, KubeConfig config, bool certificate_may_come = false);
 
   // Those to use now. Files are compared by stat(2), tokens in files read again after a minute
   // (they are rotated by rename). When new files do not make a pair the old ones stay in use.
   base::Task<absl::StatusOr<std::shared_ptr<const Credentials>>> Get();
+  // Looks at the files now, for requests that wait for them.
+  void LookAgain();
   // The server answered 401 to `used`: a plugin's answer or token file is not used again. True when
   // there may be something better now.
   bool Refused(const Credentials& used);
@@ -58,9 +61,11 @@ class CredentialSource {
     bool Changed() const;  // also when it is gone: the reload says so
   };
 
-  CredentialSource(base::Loop& loop, KubeConfig config);
+  CredentialSource(base::Loop& loop, KubeConfig config, bool certificate_may_come);
   absl::Status LoadFiles();
   absl::StatusOr<std::string> ReadPem(const PemSource& source);
+  // The client certificate, into `next`.
+  absl::Status LoadCertificate(Credentials* next);
   void ReloadIfChanged();
   absl::Status ReadToken();
   base::Task<absl::Status> AskPlugin();
@@ -73,6 +78,8 @@ class CredentialSource {
   std::vector<Watched> files_;
   std::shared_ptr<const Credentials> current_;
   std::optional<base::WallTime> expiry_;
+  bool awaited_;  // the first client certificate
+  base::Wakeup came_;
   base::MonoTime token_read_;
   bool token_refused_ = false;
 

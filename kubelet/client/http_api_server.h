@@ -28,6 +28,9 @@ struct TransportOptions {
   base::Nanos idle_probe = std::chrono::seconds(30);
   base::Nanos probe_timeout = std::chrono::seconds(15);
   base::Nanos connect_timeout = std::chrono::seconds(30);
+  // The files of the client certificate may be missing or expired when we start, because somebody
+  // is about to get one: requests then wait for CredentialsChanged.
+  bool certificate_may_come = false;
   OnAnswer on_answer{};
 };
 
@@ -42,6 +45,8 @@ class Transport {
   // ones. For new certificates and for connections that are alive but lead nowhere. A change of the
   // certificate's files does this by itself, at the next request.
   virtual void CloseConnections() = 0;
+  // Files of the credentials were replaced, or have become valid: looks at them now.
+  virtual void CredentialsChanged() = 0;
   // End of the client certificate in use; nullopt: none.
   virtual std::optional<base::WallTime> CertificateExpiry() const = 0;
 };

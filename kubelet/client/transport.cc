@@ -39,7 +39,8 @@ absl::StatusOr<std::shared_ptr<CurlTransport>> CurlTransport::Open(base::Loop& l
     return absl::InvalidArgumentError(StrCat("kubeconfig: server \"", self->config_.cluster.server,
                                              "\": expected https://host:port"));
   }
-  auto credentials = CredentialSource::Create(loop, self->config_);
+  auto credentials = CredentialSource::Create(loop, self->config_,
+                                              self->options_.certificate_may_come);
   RETURN_IF_ERROR(base::Annotate(credentials.status(), "kubeconfig"));
   self->credentials_ = *std::move(credentials);
   self->last_ = std::make_shared<Credentials>();

@@ -40,6 +40,7 @@ class CurlTransport : public Transport {
   void Answered(const std::string& method, int code, base::Nanos took) const;
 
   void CloseConnections() override { engine_->GiveUp(base::MonoTime::max()); }
+  void CredentialsChanged() override { credentials_->LookAgain(); }
   std::optional<base::WallTime> CertificateExpiry() const override {
     return credentials_->CertificateExpiry();
   }

@@ -63,7 +63,8 @@ ServingCertificate::ServingCertificate(base::Loop& loop, ServingCertificateOptio
       self_signed_(options.cert_file.empty() && options.key_file.empty()),
       watch_(loop, {options_.cert_file, options_.key_file}, [this] {
         absl::Status loaded = Load();
-        if (!loaded.ok())
+        const bool awaited = !context_ && absl::IsNotFound(loaded);
+        if (!loaded.ok() && !awaited)
           KLOG_WARNING("The serving certificate on disk cannot be used; the old one stays",
                        {"err", loaded});
       }) {}
@@ -73,8 +74,11 @@ Task<absl::Status> ServingCertificate::Start() {
     absl::Status made = co_await MakePair();
     CO_RETURN_IF_ERROR(made);
   }
+  if (options_.may_come_later) CO_RETURN_IF_ERROR(base::MakeDirs(options_.cert_dir, 0755));
   CO_RETURN_IF_ERROR(watch_.Start());
-  co_return Load();
+  absl::Status loaded = Load();
+  if (options_.may_come_later && absl::IsNotFound(loaded)) co_return absl::OkStatus();
+  co_return loaded;
 }
 
 Task<absl::Status> ServingCertificate::MakePair() {

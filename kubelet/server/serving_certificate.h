@@ -39,12 +39,14 @@ struct ServingCertificateOptions {
   std::string cert_dir;
   std::string host;  // of the self-signed certificate
   TlsOptions tls;
+  // The pair may be missing at first (serverTLSBootstrap): without a context until it is there.
+  bool may_come_later = false;
 };
 
 class ServingCertificate {
  public:
   ServingCertificate(base::Loop& loop, ServingCertificateOptions options);
-  // Afterwards there is a context and changes are noticed. An error says which file is wrong.
+  // Afterwards there is a context (but for may_come_later) and changes are noticed. An error says which file is wrong.
   base::Task<absl::Status> Start();
   base::Task<void> Close() { co_await watch_.Close(); }
 
