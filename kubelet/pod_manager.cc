@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -37,6 +38,11 @@ std::string Wish(const v1::Pod& pod) {
 // Somebody wants the object gone: a pod of the API server with a deletionTimestamp.
 bool IsBeingDeleted(const v1::Pod& pod) {
   return !IsStaticPod(pod) && pod.metadata().has_deletiontimestamp();
+}
+
+// For what the node's object says, and others may have changed.
+bool OfNode(const Rejection& why) {
+  return why.reason == "NodeAffinity" || why.reason == "TaintToleration";
 }
 
 bool IsOver(const v1::Pod& pod) {
@@ -191,6 +197,11 @@ bool PodManager::Admit(const PodUid& uid, Desired& desired) {
   if (RanBefore(pod)) return true;
   // A critical pod counts on the room that is being made, and waits for it.
   AdmissionVerdict verdict = admission_.Consider(pod, IsCriticalPod(pod) ? staying : others);
+  if (refresh_node_ && verdict.rejection && OfNode(*verdict.rejection) &&
+      !std::exchange(desired.asked_node, true)) {
+    tasks_.Spawn("node for admission", RefreshNode());
+    return false;
+  }
   if (verdict.rejection && verdict.preempt.empty()) {
     Reject(desired, *std::move(verdict.rejection));
     return false;
@@ -216,6 +227,30 @@ void PodManager::MakeRoom(const v1::Pod& pod, const std::vector<const v1::Pod*>&
 void PodManager::OnChange(const PodWorker& worker) {
   if (!worker.may_run() && making_room_.contains(worker.uid())) room_.Set();
   Report(worker);
+  if (!worker.may_run() && ending_) ending_();
+}
+
+void PodManager::End(const PodUid& uid, TerminateRequest request) {
+  auto it = workers_.find(uid);
+  if (it != workers_.end()) it->second.worker->Terminate(std::move(request));
+}
+
+std::vector<PodPtr> PodManager::ActivePods() const {
+  std::vector<PodPtr> pods;
+  for (const auto& [uid, running] : workers_)
+    if (running.worker->may_run()) pods.push_back(running.worker->pod_ptr());
+  return pods;
+}
+
+bool PodManager::HasEnded(const PodUid& uid) const {
+  auto it = workers_.find(uid);
+  return it == workers_.end() || it->second.worker->phase() >= WorkerPhase::kTerminated;
+}
+
+Task<void> PodManager::RefreshNode() {
+  Task<void> refresh = refresh_node_();
+  co_await std::move(refresh);
+  Reconcile();
 }
 
 Task<void> PodManager::RoomLoop() {
@@ -300,6 +335,7 @@ Task<void> PodManager::RunWorker(PodUid uid) {
   v1::PodStatus last = worker->status();
   workers_.erase(uid);
   making_room_.erase(uid);
+  if (ending_) ending_();
   if (auto it = desired_.find(uid); it != desired_.end() && IsBeingDeleted(*it->second.pod)) {
     it->second.status = std::move(last);
     Finish(it->second);

@@ -33,12 +33,23 @@ class PodManager {
 
   // Hears of every change of a pod that a source knows. REQUIRES: called before Apply.
   void OnReport(std::function<void(const PodReport&)> reporter) { reporter_ = std::move(reporter); }
+  // Has Admission::SetNode told the newest; asked once before a pod is refused for the node's labels
+  // or taints, of which a copy may be old.
+  void OnOldNode(std::function<base::Task<void>()> refresh) { refresh_node_ = std::move(refresh); }
+  // Hears when a pod came nearer to its end: HasEnded may say so now.
+  void OnPodEnding(std::function<void()> listener) { ending_ = std::move(listener); }
   // What a source wants now, in full.
   void Apply(SourceUpdate update);
   // The runtime shows something new of a pod.
   void OnRuntimeChange(const PodUid& uid);
   // Probe results of a pod changed.
   void OnProbeResult(const PodUid& uid) { Wake(uid); }
+  // Ends a pod that its source still wants, as a shutdown or an eviction does. Unknown: nothing.
+  void End(const PodUid& uid, TerminateRequest request);
+  // Pods of which a container may run.
+  std::vector<PodPtr> ActivePods() const;
+  // Nothing of it runs, and no volume of it is mounted.
+  bool HasEnded(const PodUid& uid) const;
   // Waits for Close; sweeps what nobody owns.
   base::Task<void> Run();
   // Cancels workers; what runs in the runtime goes on.
@@ -65,6 +76,7 @@ class PodManager {
     std::optional<PodVerdict> rejected;
     bool finished = false;   // see above
     v1::PodStatus status;    // while there is no worker
+    bool asked_node = false;  // the node was read anew for it
   };
   struct Running {
     std::unique_ptr<PodWorker> worker;
@@ -91,6 +103,7 @@ class PodManager {
   void MakeRoom(const v1::Pod& pod, const std::vector<const v1::Pod*>& others);
   void OnChange(const PodWorker& worker);
   base::Task<void> RoomLoop();
+  base::Task<void> RefreshNode();
   base::WallTime FirstSeen(const v1::Pod& pod) const;
   void Wake(const PodUid& uid);
   base::Task<void> RunWorker(PodUid uid);
@@ -107,6 +120,8 @@ class PodManager {
   std::map<PodUid, Running> workers_;
   std::function<void(const PodReport&)> reporter_;
   std::set<PodUid> making_room_;  // workers that end for a critical pod
+  std::function<void()> ending_;
+  std::function<base::Task<void>()> refresh_node_;
   base::Wakeup sweep_, room_;
   base::TaskGroup tasks_;
 };

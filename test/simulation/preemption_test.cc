@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Critical pods on a node that is full: others end for them, in order and once.
+// Pods that end though they are wanted: for critical ones on a node that is full, in a shutdown.
 #include <gtest/gtest.h>
 
 #include "kubelet/status.h"
@@ -84,6 +84,50 @@ TEST_F(MakingRoomTest, TwoCriticalPodsThatDoNotFitTogetherDoNotEndEachOther) {
   AddManifest("grand", "600");
   w.Run(seconds(120));
   EXPECT_EQ(Running("vital") + Running("grand"), 1);
+}
+
+TEST_F(MakingRoomTest, APodOfAShutdownEndsWithItsVerdictAndStaysSo) {
+  int heard = 0;
+  w.manager().OnPodEnding([&] { ++heard; });
+  EXPECT_EQ(w.manager().ActivePods().size(), 2u);
+  EXPECT_FALSE(w.manager().HasEnded("small"));
+  w.manager().End("small", {.grace = 1, .verdict = kubelet::PodVerdict{"Terminated", "off"}});
+  w.manager().End("nobody", {});
+  w.Run(seconds(30));
+  EXPECT_TRUE(w.manager().HasEnded("small"));
+  EXPECT_GT(heard, 0);
+  EXPECT_EQ(w.manager().ActivePods().size(), 1u);
+  EXPECT_EQ(Running("small"), 0);
+  EXPECT_EQ(Status("small").phase(), "Failed");
+  EXPECT_EQ(Status("small").reason(), "Terminated");
+  EXPECT_EQ(Running("batch"), 1);
+}
+
+TEST_F(MakingRoomTest, ANodeThatLooksWrongIsReadAgainBeforeAPodIsRefused) {
+  kubelet::NodeTerms node{"node", {{"zone", "old"}}, {}};
+  w.admission().SetNode(node);
+  int reads = 0;
+  struct Reader {
+    static base::Task<void> Read(World* w, kubelet::NodeTerms* node, int* reads) {
+      co_await base::Sleep(w->clock(), seconds(1));
+      ++*reads;
+      w->admission().SetNode(*node);
+    }
+  };
+  w.manager().OnOldNode([&] { return Reader::Read(&w, &node, &reads); });
+  node.labels["zone"] = "new";
+  Pod picky = Asking("picky", "1");
+  (*picky.mutable_spec()->mutable_nodeselector())["zone"] = "new";
+  w.cluster().Create(picky);
+  Pod wrong = Asking("wrong", "1");
+  (*wrong.mutable_spec()->mutable_nodeselector())["zone"] = "other";
+  w.Run(seconds(10));
+  w.cluster().Create(wrong);
+  w.Run(seconds(60));
+  EXPECT_EQ(Running("picky"), 1);
+  EXPECT_EQ(Running("wrong"), 0);
+  EXPECT_EQ(Status("wrong").reason(), "NodeAffinity");
+  EXPECT_EQ(reads, 2);
 }
 
 TEST_F(MakingRoomTest, AnOrdinaryPodEndsNobody) {

@@ -168,6 +168,7 @@ void World::SetReachable(bool reachable) { life_->cluster->server.SetReachable(r
 std::vector<std::string>& World::requests() { return life_->cluster->server.requests; }
 
 kubelet::PodManager& World::manager() { return life_->manager; }
+kubelet::Admission& World::admission() { return life_->admission; }
 
 std::string World::Describe(const std::string& uid) const {
   for (const auto& entry : life_->manager.Pods())

@@ -46,6 +46,7 @@ class World {
   // All is as it should be now; empty when it is, else what is wrong.
   std::string Problems() const;
   kubelet::PodManager& manager();
+  kubelet::Admission& admission();
 
   Random& random() { return random_; }
   RuntimeState& runtime() { return runtime_; }
