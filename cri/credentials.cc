@@ -172,6 +172,19 @@ absl::Status Keyring::AddDockercfg(std::string_view text) {
   return absl::OkStatus();
 }
 
+void Keyring::Add(std::string_view key, rt::AuthConfig auth) {
+  if (auto parsed = KeyOf(key)) entries_[*parsed].push_back(std::move(auth));
+}
+
+bool MatchesImage(std::string_view pattern, std::string_view image) {
+  return Matches(Split(pattern), Split(image));
+}
+
+bool IsImagePattern(std::string_view pattern) {
+  return !pattern.empty() && pattern.front() != '/' &&
+         pattern.find("://") == std::string_view::npos && KeyOf(pattern);
+}
+
 std::vector<rt::AuthConfig> Keyring::Lookup(const std::string& image) const {
   std::vector<rt::AuthConfig> found;
   const Url target = Split(image);

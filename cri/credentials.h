@@ -23,6 +23,8 @@ class Keyring {
   // left out, as upstream leaves them.
   absl::Status AddConfigJson(std::string_view text);
   absl::Status AddDockercfg(std::string_view text);
+  // One credential for the images a key of those files would match.
+  void Add(std::string_view key, rt::AuthConfig auth);
 
   // All credentials for `image`, "registry/repository": those of longer paths first (keys in
   // reverse order). A key matches with the same port, as many host labels, `*` and `?` inside a
@@ -34,6 +36,11 @@ class Keyring {
  private:
   std::map<std::string, std::vector<rt::AuthConfig>, std::greater<>> entries_;
 };
+
+// Whether a key of a Keyring, or a plugin's matchImages, matches "registry/repository".
+bool MatchesImage(std::string_view pattern, std::string_view image);
+// Whether it could match any.
+bool IsImagePattern(std::string_view pattern);
 
 // The node's own files: config.json in <root>, the working directory, $HOME/.docker, /.docker, then
 // .dockercfg in <root>, the working directory, $HOME, /. The first one that can be read counts, for

@@ -167,7 +167,8 @@ Task<ImageResult> ImagePuller::PullAndInspect(Request request, std::string image
   const base::MonoTime start = loop_.clock().Monotonic();
   std::vector<rt::AuthConfig> auths;
   if (request.credentials) {
-    auto found = request.credentials(ParseImageRef(image)->FullName());
+    std::string repository = ParseImageRef(image)->FullName();
+    auto found = co_await request.credentials(std::move(repository));
     if (!found.ok())
       co_return PullFailed(request.image, std::string(base::Message(found.status())));
     auths = *std::move(found);

@@ -69,7 +69,7 @@ class ImagePuller {
     rt::PodSandboxConfig sandbox;
     // Credentials to try, in order, for "registry/repository"; asked only before a pull. Empty:
     // none.
-    std::function<absl::StatusOr<std::vector<rt::AuthConfig>>(const std::string& repository)>
+    std::function<base::Task<absl::StatusOr<std::vector<rt::AuthConfig>>>(std::string repository)>
         credentials;
     std::function<void()> on_pulling;  // when a pull is due: the Pulling event
   };

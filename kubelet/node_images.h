@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The real ImageSource: cri/'s puller with the node's credentials, and the events of pulling.
-// Loop only.
+// The real ImageSource: cri/'s puller with the credentials of pod, node and plugins, and the events
+// of pulling. Loop only.
 #pragma once
 
 #include <memory>
 
+#include "cri/credential_plugins.h"
 #include "cri/credentials.h"
 #include "cri/image_puller.h"
+#include "csi/objects.h"
 #include "kubelet/event_recorder.h"
 #include "kubelet/pod_images.h"
 
@@ -18,13 +20,26 @@ class NodeImages : public ImageSource {
              cri::ImagePullOptions options, cri::NodeKeyring::Places places)
       : events_(events), puller_(loop, runtime, options), keyring_(loop.clock(), std::move(places)) {}
 
+  // Where imagePullSecrets are; null: a node without an API server. Outlives this.
+  void set_objects(csi::ObjectSource* objects) { objects_ = objects; }
+  // --image-credential-provider-config; null: none. Outlives this.
+  void set_plugins(cri::CredentialPlugins* plugins) { plugins_ = plugins; }
+
   base::Task<ImageAnswer> Ensure(ImageRequest request) override;
   void Forget(const std::string& image) override { puller_.Forget(image); }
 
  private:
+  // The pod's secrets, then the node's files, then plugins.
+  base::Task<absl::StatusOr<std::vector<cri::rt::AuthConfig>>> CredentialsFor(
+      PodPtr pod, std::string repository);
+  // Those of the pod's that can be had; an event names the others.
+  base::Task<std::vector<cri::PullSecret>> PullSecrets(PodPtr pod);
+
   EventRecorder& events_;
   cri::ImagePuller puller_;
   cri::NodeKeyring keyring_;
+  csi::ObjectSource* objects_ = nullptr;
+  cri::CredentialPlugins* plugins_ = nullptr;
 };
 
 }  // namespace keelson::kubelet

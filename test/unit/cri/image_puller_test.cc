@@ -82,15 +82,19 @@ class ImagePullerTest : public testing::Test {
     if (!users_.empty())
       request.credentials =
           [this, users = users_](
-              const std::string& repository) -> absl::StatusOr<std::vector<rt::AuthConfig>> {
+              std::string repository) {
         repository_ = repository;
         std::vector<rt::AuthConfig> auths;
         for (const std::string& user : users) auths.emplace_back().set_username(user);
-        return auths;
+        return Given(std::move(auths));
       };
     results_.emplace_back();
     (group ? *group : tasks_).Spawn("ask", Wait(results_.size() - 1, std::move(request)));
     return results_.size() - 1;
+  }
+  static base::Task<absl::StatusOr<std::vector<rt::AuthConfig>>> Given(
+      std::vector<rt::AuthConfig> auths) {
+    co_return auths;
   }
   base::Task<void> Wait(size_t index, ImagePuller::Request request) {
     ImageResult result = co_await Puller().Ensure(std::move(request));
