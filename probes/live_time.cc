@@ -2,6 +2,7 @@
 #include "probes/live_time.h"
 
 #include <algorithm>
+#include <boost/asio/error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 #include <exception>
@@ -48,6 +49,12 @@ Task<bool> RunWithin(base::Loop& loop, base::Nanos limit, Task<void> work) {
   } catch (const boost::system::system_error&) {
     cancelled = std::current_exception();
   }
+  // What cannot be cut off, as a Yield, ends without a word of a cancellation that came meanwhile;
+  // the next co_await would throw.
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (!cancelled && state.cancelled() != asio::cancellation_type::none)
+    cancelled =
+        std::make_exception_ptr(boost::system::system_error(asio::error::operation_aborted));
   // A cancelled coroutine may not await before this; `group` and `done` must outlive the work.
   if (cancelled) co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   group.Cancel();

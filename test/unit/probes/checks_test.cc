@@ -2,6 +2,8 @@
 // Probes and hooks over sockets of this machine's loopback; time is virtual.
 #include "probes/checks.h"
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <sys/socket.h>
@@ -251,6 +253,25 @@ TEST(LiveTimeTest, WorkThatEndsInTimeIsNotCutOff) {
   base::RunFor(loop, clock, 900ms);
   EXPECT_EQ(*ended, true);
   EXPECT_FALSE(clock.has_timers());
+}
+
+TEST(LiveTimeTest, CancelledAtAnyMomentItWaitsForItsWork) {
+  for (int turns = 0; turns < 20; ++turns) {
+    base::VirtualClock clock;
+    base::Loop loop(clock);
+    base::TaskGroup tasks(loop);
+    auto ask = [](base::Loop& l) -> base::Task<void> {
+      co_await RunWithin(l, 1s, base::Sleep(l.clock(), 1h));
+    };
+    tasks.Spawn("ask", ask(loop));
+    base::RunFor(loop, clock, 999ms);
+    clock.AdvanceToNext(clock.Monotonic() + 1ms);
+    for (int i = 0; i < turns; ++i) loop.io().poll_one();
+    boost::asio::post(loop.io(), [&] { tasks.Cancel(); });
+    loop.RunReady();
+    EXPECT_EQ(tasks.size(), 0u) << "after " << turns << " turns";
+    EXPECT_FALSE(clock.has_timers()) << "after " << turns << " turns";
+  }
 }
 
 // ---- hooks over HTTP
