@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "kubelet/certificates/node_certificates.h"
 #include "kubelet/client/http_api_server.h"
 #include "proto/k8s/certificates.pb.h"
 #include "proto/k8s/objects.pb.h"
@@ -267,6 +268,72 @@ TEST_F(KeeperTest, AddressesThatChangeWhileWeWaitEndTheWait) {
   RunFor(seconds(5));
   ASSERT_TRUE(keeper_->current());
   EXPECT_EQ(keeper_->current()->subject.ips, std::vector<std::string>{"10.0.0.8"});
+}
+
+// Over real connections: who may only ask for a certificate gets one, and what waited for it goes on
+// as the node.
+TEST(BootstrapTest, AFreshMachineBecomesTheNode) {
+  ::signal(SIGPIPE, SIG_IGN);
+  base::TempDir dir;
+  base::Loop loop;
+  apiserver::Authority authority("cluster");
+  apiserver::ObjectStore store(loop.clock());
+  apiserver::FakeApiServer fake(loop, store);
+  store.on_create = [&](const client::ApiRequest&, client::Message* object) {
+    auto* request = dynamic_cast<CertificateSigningRequest*>(object);
+    if (request == nullptr) return;
+    request->mutable_status()->add_conditions()->set_type("Approved");
+    request->mutable_status()->set_certificate(authority.Sign(request->spec().request()));
+  };
+  apiserver::StubOptions stub_options;
+  stub_options.serving = authority.Issue({"server", "", {}, {"127.0.0.1"}});
+  stub_options.client_ca = authority.ca_pem();
+  stub_options.tokens["boot"] = "system:bootstrap:abc";
+  stub_options.anonymous = false;
+  auto stub = apiserver::StubServer::Start(loop, fake, stub_options).value();
+  ASSERT_TRUE(base::WriteFileAtomic(dir / "ca.crt", authority.ca_pem(), 0600).ok());
+  const std::string kubeconfig = StrCat(
+      "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: k, cluster: {server: \"",
+      stub->url(), "\", certificate-authority: ca.crt}}]\n",
+      "contexts: [{name: c, context: {cluster: k, user: u}}]\n",
+      "users: [{name: u, user: {token: boot}}]\n");
+  ASSERT_TRUE(base::WriteFileAtomic(dir / "bootstrap.conf", kubeconfig, 0600).ok());
+
+  NodeCertificatesOptions options;
+  options.identity = {dir / "kubelet.conf", dir / "bootstrap.conf", dir / "pki", true};
+  options.node_name = "n1";
+  options.serving = true;
+  options.user_agent = "kubelet";
+  auto made = NodeCertificates::Make(loop, options);
+  ASSERT_TRUE(made.ok()) << made.status();
+  NodeCertificates& node = **made;
+  auto api = client::NewHttpApiServer(loop, node.transport(), {});
+  const auto story = [&]() -> base::Task<absl::Status> {
+    node.Start([] {
+      return std::vector<std::pair<std::string, std::string>>{{"InternalIP", "127.0.0.1"}};
+    });
+    auto map = co_await api->Get<k8s::v1::ConfigMap>("default", "none");
+    while (!node.ServingExpiry()) {  // each answer is a turn of the server
+      auto again = co_await api->Get<k8s::v1::ConfigMap>("default", "none");
+      if (!client::IsNotFound(again.status())) break;
+    }
+    co_await node.Close();
+    co_await stub->Stop();
+    co_return map.status();
+  };
+  const absl::Status answer = base::RunOnLoop(loop, story());
+  EXPECT_TRUE(client::IsNotFound(answer)) << answer;
+  EXPECT_EQ(stub->users().front(), "system:bootstrap:abc");
+  EXPECT_EQ(stub->users().back(), "system:node:n1");
+  EXPECT_TRUE(node.ClientExpiry());
+  EXPECT_TRUE(node.ServingExpiry());
+  EXPECT_EQ(node.serving_failures(), 0);
+  EXPECT_TRUE(base::PathExists(NodeCertificates::ServingPath(dir / "pki")));
+
+  // The next start needs nobody's leave.
+  ASSERT_EQ(::unlink((dir / "bootstrap.conf").c_str()), 0);
+  auto again = NodeCertificates::Make(loop, options);
+  EXPECT_TRUE(again.ok()) << again.status();
 }
 
 }  // namespace
