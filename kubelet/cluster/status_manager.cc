@@ -318,8 +318,10 @@ void StatusManager::Tried(Entry& entry, v1::PodStatus status) {
 
 // Somebody may have written in between what we took for unchanged and did not send.
 void StatusManager::Recheck(Entry& entry, const v1::Pod& object) {
-  auto patch = StatusPatch(object.status(), MergeStatus(*entry.pod, object.status(), entry.wanted,
-                                                        entry.may_run));
+  const v1::PodStatus merged =
+      MergeStatus(*entry.pod, object.status(), entry.wanted, entry.may_run);
+  if (OwnPart(merged) == entry.settled) return;
+  auto patch = StatusPatch(object.status(), merged);
   if (patch.ok() && !patch->members.empty() && proto::ToJson(*patch) != entry.last_patch)
     entry.settled.clear();
 }

@@ -124,7 +124,7 @@ std::string Simulate(uint64_t seed) {
 TEST(ApiPodsSimulation, EveryScheduleEndsWithAServerThatShowsWhatRuns) {
   base::InitLogging({.verbosity = static_cast<int>(Setting("KEELSON_V", 0))});
   const uint64_t first = Setting("KEELSON_SEED", 1);
-  const uint64_t count = std::getenv("KEELSON_SEED") ? 1 : Setting("KEELSON_API_SEEDS", 150);
+  const uint64_t count = std::getenv("KEELSON_SEED") ? 1 : Setting("KEELSON_API_SEEDS", 120);
   for (uint64_t seed = first; seed < first + count; ++seed) {
     std::string problems = Simulate(seed);
     ASSERT_EQ(problems, "") << "replay with KEELSON_SEED=" << seed;

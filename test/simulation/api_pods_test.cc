@@ -79,6 +79,20 @@ TEST_F(ApiPodsTest, ADeletedPodIsEndedLeavesNothingAndThenItsObjectGoes) {
   EXPECT_TRUE(w.manager().Pods().empty());
 }
 
+// Of the simulated containers every fifth uses up its grace.
+TEST_F(ApiPodsTest, AShorterGracePeriodLaterWins) {
+  for (int i = 0; i < 20; ++i) w.cluster().Create(Forever(base::StrCat("p", i)));
+  w.Run(seconds(10));
+  for (const PodPtr& pod : w.cluster().Pods()) w.cluster().Delete(*pod, 600);
+  w.Run(seconds(20));
+  EXPECT_GT(w.cluster().Pods().size(), 0u);
+  EXPECT_LT(w.cluster().Pods().size(), 20u);
+  for (const PodPtr& pod : w.cluster().Pods()) w.cluster().Delete(*pod, 1);
+  w.Run(seconds(20));
+  EXPECT_TRUE(w.cluster().Pods().empty());
+  EXPECT_EQ(w.Problems(), "");
+}
+
 TEST_F(ApiPodsTest, AFinalizerKeepsTheObjectAndNotThePod) {
   Pod pod = Forever("web");
   pod.mutable_metadata()->add_finalizers("example.com/hold");

@@ -327,7 +327,10 @@ Task<absl::Status> FakeRuntime::StopContainer(std::string id, seconds grace) {
     auto it = state->containers.find(id);
     return it != state->containers.end() && it->second.state == rt::CONTAINER_RUNNING;
   };
-  if (running()) co_await base::Sleep(loop_.clock(), grace);
+  // The call ends with the container, which another call may have hurried.
+  const base::MonoTime deadline = loop_.clock().Monotonic() + grace;
+  while (running() && loop_.clock().Monotonic() < deadline)
+    co_await base::Sleep(loop_.clock(), std::chrono::milliseconds(500));
   co_return absl::OkStatus();
 }
 
