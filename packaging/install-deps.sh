@@ -15,9 +15,10 @@ build=(
 )
 # What a node needs beside the agent. busybox, g++ and python3 make the quickstart's images.
 run=(busybox-static ca-certificates containerd curl g++ iproute2 nftables procps python3 runc)
-# What only tests use: the tools they look with, a registry, the Go plugins to compare with, a guest.
+# What only tests use: the tools they look with, a registry, the Go plugins to compare with, a guest, a
+# browser.
 test=(
-  conntrack containernetworking-plugins cpio docker-registry git iptables jq kmod libgmock-dev
+  chromium conntrack containernetworking-plugins cpio docker-registry git iptables jq kmod libgmock-dev
   libgtest-dev libnghttp2-dev qemu-system-x86
 )
 

@@ -25,9 +25,10 @@ class Client {
   // As Get, but hands the body to `sink` as it comes.
   absl::Status Stream(const std::string& path, const QueryParams& query,
                       const std::function<void(std::string_view)>& sink) const;
+  // A connected socket; the descriptor becomes the caller's. Errors are Get's.
+  absl::StatusOr<int> Connect() const;
 
  private:
-  absl::StatusOr<int> Connect() const;
   const std::string socket_path_;
 };
 

@@ -11,6 +11,7 @@
 #include "tools/nodectl/client.h"
 #include "tools/nodectl/describe.h"
 #include "tools/nodectl/lists.h"
+#include "tools/nodectl/lookup.h"
 #include "tools/nodectl/table.h"
 
 namespace keelson::nodectl {
@@ -20,32 +21,7 @@ using k8s::v1::EventList;
 using k8s::v1::Pod;
 using k8s::v1::PodList;
 
-// The agent's answer may be larger than a manifest: thousands of pods.
-constexpr size_t kMaxAnswer = 1u << 30;
-
 void Print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
-template <typename List>
-absl::StatusOr<List> Fetch(const Options& options, const std::string& path) {
-  QueryParams query;
-  if (!options.ns.empty()) query.emplace_back("namespace", options.ns);
-  auto json = Client(options.socket).Get(path, query);
-  if (!json.ok()) return json.status();
-  List list;
-  proto::DecodeOptions bounds;
-  bounds.max_bytes = kMaxAnswer;
-  bounds.max_nodes = 100'000'000;
-  bounds.source = "answer of the agent";
-  RETURN_IF_ERROR(proto::DecodeJson(*json, &list, bounds));
-  return list;
-}
-
-// pod/web and web are the same.
-std::string BareName(const std::string& name) {
-  for (std::string_view prefix : {"pod/", "pods/", "po/"})
-    if (name.starts_with(prefix)) return name.substr(prefix.size());
-  return name;
-}
 
 ListStyle StyleOf(const Options& options) {
   ListStyle style;
@@ -54,34 +30,6 @@ ListStyle StyleOf(const Options& options) {
   style.color = options.color;
   style.now = std::chrono::time_point_cast<base::Nanos>(std::chrono::system_clock::now());
   return style;
-}
-
-// The pods of these names, or all; NotFound names the first that is missing.
-absl::Status KeepNamed(const std::vector<std::string>& names, PodList* pods) {
-  if (names.empty()) return absl::OkStatus();
-  PodList kept;
-  for (const std::string& given : names) {
-    const std::string name = BareName(given);
-    const int before = kept.items_size();
-    for (const Pod& pod : pods->items())
-      if (pod.metadata().name() == name) *kept.add_items() = pod;
-    if (kept.items_size() == before)
-      return absl::NotFoundError(base::StrCat("pods \"", name, "\" not found"));
-  }
-  pods->Swap(&kept);
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Pod> OnePod(const Options& options, const std::string& name) {
-  auto pods = Fetch<PodList>(options, "/pods");
-  if (!pods.ok()) return pods.status();
-  RETURN_IF_ERROR(KeepNamed({name}, &*pods));
-  if (pods->items_size() == 1) return pods->items(0);
-  std::string where;
-  for (const Pod& pod : pods->items())
-    base::StrAppend(&where, where.empty() ? "" : ", ", pod.metadata().namespace_());
-  return absl::FailedPreconditionError(base::StrCat(
-      "there is a pod \"", name, "\" in each of these namespaces: ", where, "; choose with -n"));
 }
 
 absl::Status PrintEncoded(const google::protobuf::Message& message, const std::string& kind,
@@ -109,7 +57,7 @@ void SayNothingFound(const Options& options) {
 }
 
 absl::Status GetPods(const Options& options) {
-  auto pods = Fetch<PodList>(options, "/pods");
+  auto pods = FetchPods(options);
   if (!pods.ok()) return pods.status();
   RETURN_IF_ERROR(KeepNamed(options.names, &*pods));
   if (Encoded(options) && options.names.size() == 1 && pods->items_size() == 1)
@@ -155,24 +103,6 @@ bool About(const k8s::v1::Event& event, const std::string& object) {
   return event.involvedobject().name() == name && have == kind;
 }
 
-// The container meant when none is named: kubectl's annotation, else the first.
-std::string DefaultContainer(const Pod& pod) {
-  const auto& annotations = pod.metadata().annotations();
-  if (auto it = annotations.find("kubectl.kubernetes.io/default-container");
-      it != annotations.end())
-    return it->second;
-  if (pod.spec().containers().empty()) return {};
-  std::string name = pod.spec().containers(0).name();
-  std::string all;
-  for (const auto& container : pod.spec().containers())
-    base::StrAppend(&all, all.empty() ? "" : ", ", container.name());
-  for (const auto& container : pod.spec().initcontainers())
-    base::StrAppend(&all, ", ", container.name(), " (init)");
-  if (all != name)
-    std::fprintf(stderr, "Defaulted container \"%s\" out of: %s\n", name.c_str(), all.c_str());
-  return name;
-}
-
 absl::StatusOr<QueryParams> LogParams(const Options& options) {
   QueryParams query;
   if (options.follow) query.emplace_back("follow", "true");
@@ -211,7 +141,7 @@ absl::Status Get(const Options& options) {
 }
 
 absl::Status Describe(const Options& options) {
-  auto events = Fetch<EventList>(options, "/events");
+  auto events = FetchEvents(options);
   if (!events.ok()) return events.status();
   for (size_t i = 0; i < options.names.size(); ++i) {
     auto pod = OnePod(options, options.names[i]);
@@ -230,8 +160,7 @@ absl::Status Describe(const Options& options) {
 absl::Status Logs(const Options& options) {
   auto pod = OnePod(options, options.names[0]);
   if (!pod.ok()) return pod.status();
-  const std::string container =
-      options.container.empty() ? DefaultContainer(*pod) : options.container;
+  const std::string container = ContainerOf(options, *pod);
   auto query = LogParams(options);
   if (!query.ok()) return query.status();
   return Client(options.socket)
@@ -244,7 +173,7 @@ absl::Status Logs(const Options& options) {
 }
 
 absl::Status Events(const Options& options) {
-  auto events = Fetch<EventList>(options, "/events");
+  auto events = FetchEvents(options);
   if (!events.ok()) return events.status();
   if (!options.for_object.empty()) {
     EventList kept;

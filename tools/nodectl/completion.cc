@@ -18,28 +18,35 @@ _nodectl() {
     -o|--output) words="wide json yaml name" ;;
     --socket) COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --for) words="$(_nodectl_pods | sed 's|^|pod/|')" ;;
-    -n|--namespace|-c|--container|--tail|--since|--since-time|--limit-bytes) return ;;
+    --sort-by) words="cpu memory" ;;
+    -n|--namespace|-c|--container|--tail|--since|--since-time|--limit-bytes|--address|--port) return ;;
   esac
   if [[ -z "$words" ]]; then
     if (( COMP_CWORD == 1 )); then
-      words="get describe logs events inflight completion --socket --help --version"
+      words="get describe logs exec attach cp port-forward top web events inflight completion --socket --help --version"
     elif [[ "$cur" == -* ]]; then
       case "$command" in
         get) words="-n --namespace -A --all-namespaces -o --output --help" ;;
         describe) words="-n --namespace --help" ;;
         logs) words="-f --follow -p --previous -c --container --tail --since --since-time --timestamps --limit-bytes -n --namespace --help" ;;
+        exec|attach) words="-i --stdin -t --tty -c --container -n --namespace --help" ;;
+        cp) words="-c --container -n --namespace --help" ;;
+        port-forward) words="--address -n --namespace --help" ;;
+        top) words="--containers --sort-by -n --namespace -A --all-namespaces --help" ;;
+        web) words="--port --help" ;;
         events) words="--for -n --namespace -A --all-namespaces -o --output --help" ;;
       esac
     elif (( COMP_CWORD == 2 )); then
       case "$command" in
         get) words="pods images events" ;;
         describe) words="pod" ;;
-        logs) words="$(_nodectl_pods)" ;;
+        logs|exec|attach|port-forward) words="$(_nodectl_pods)" ;;
+        top) words="pods node" ;;
         completion) words="bash zsh fish" ;;
       esac
     else
       case "$command" in
-        get|describe) words="$(_nodectl_pods)" ;;
+        get|describe|top) words="$(_nodectl_pods)" ;;
       esac
     fi
   fi
@@ -62,6 +69,12 @@ _nodectl() {
     'get:list pods, images or events'
     'describe:tell all about a pod'
     'logs:print what a container wrote'
+    'exec:run a command in a container'
+    'attach:connect to the first process of a container'
+    'cp:copy a file or folder from or to a container'
+    'port-forward:make ports of a pod reachable here'
+    'top:show CPU and memory in use'
+    'web:serve a page about this node to a browser on it'
     'events:list what happened'
     'inflight:list outside calls that have not returned'
     'completion:print a completion script'
@@ -83,6 +96,18 @@ _nodectl() {
         '(-p --previous)'{-p,--previous}'[previous instance]' '--timestamps[with times]' \
         '(-c --container)'{-c,--container}'[container]:container:' '--tail[last lines]:lines:' \
         '--since[newer than]:duration:' '--limit-bytes[at most]:bytes:' ;;
+    exec|attach)
+      _arguments '1:pod:_nodectl_pods' '(-i --stdin)'{-i,--stdin}'[pass our input on]' \
+        '(-t --tty)'{-t,--tty}'[at a terminal]' '(-c --container)'{-c,--container}'[container]:container:' ;;
+    cp)
+      _arguments '(-c --container)'{-c,--container}'[container]:container:' '*:place:_files' ;;
+    port-forward)
+      _arguments '1:pod:_nodectl_pods' '--address[local address]:address:' '*:ports:' ;;
+    top)
+      (( CURRENT == 3 )) && { compadd pods node; return }
+      _arguments '*:pod:_nodectl_pods' '--containers[a line for each container]' \
+        '--sort-by[order]:order:(cpu memory)' ;;
+    web) _arguments '--port[port on 127.0.0.1]:port:' ;;
     completion) compadd bash zsh fish ;;
   esac
 }
@@ -103,15 +128,30 @@ complete -c nodectl -f
 complete -c nodectl -n __fish_use_subcommand -a get -d 'List pods, images or events'
 complete -c nodectl -n __fish_use_subcommand -a describe -d 'Tell all about a pod'
 complete -c nodectl -n __fish_use_subcommand -a logs -d 'Print what a container wrote'
+complete -c nodectl -n __fish_use_subcommand -a exec -d 'Run a command in a container'
+complete -c nodectl -n __fish_use_subcommand -a attach -d 'Connect to the first process of a container'
+complete -c nodectl -n __fish_use_subcommand -a cp -d 'Copy from or to a container'
+complete -c nodectl -n __fish_use_subcommand -a port-forward -d 'Make ports of a pod reachable here'
+complete -c nodectl -n __fish_use_subcommand -a top -d 'Show CPU and memory in use'
+complete -c nodectl -n __fish_use_subcommand -a web -d 'Serve a page about this node'
 complete -c nodectl -n __fish_use_subcommand -a events -d 'List what happened'
 complete -c nodectl -n __fish_use_subcommand -a inflight -d 'List outside calls that have not returned'
 complete -c nodectl -n __fish_use_subcommand -a completion -d 'Print a completion script'
 complete -c nodectl -l socket -r -F -d 'Socket of the agent'
 complete -c nodectl -n '__fish_seen_subcommand_from get' -a 'pods images events'
 complete -c nodectl -n '__fish_seen_subcommand_from get events' -s o -l output -x -a 'wide json yaml name'
-complete -c nodectl -n '__fish_seen_subcommand_from get describe logs events' -s n -l namespace -x
+complete -c nodectl -n '__fish_seen_subcommand_from get describe logs exec attach cp port-forward top events' -s n -l namespace -x
 complete -c nodectl -n '__fish_seen_subcommand_from describe' -a pod
-complete -c nodectl -n '__fish_seen_subcommand_from get describe logs' -a '(__nodectl_pods)'
+complete -c nodectl -n '__fish_seen_subcommand_from get describe logs exec attach port-forward top' -a '(__nodectl_pods)'
+complete -c nodectl -n '__fish_seen_subcommand_from exec attach' -s i -l stdin
+complete -c nodectl -n '__fish_seen_subcommand_from exec attach' -s t -l tty
+complete -c nodectl -n '__fish_seen_subcommand_from exec attach cp' -s c -l container -x
+complete -c nodectl -n '__fish_seen_subcommand_from cp' -F
+complete -c nodectl -n '__fish_seen_subcommand_from port-forward' -l address -x
+complete -c nodectl -n '__fish_seen_subcommand_from top' -a 'pods node'
+complete -c nodectl -n '__fish_seen_subcommand_from top' -l containers
+complete -c nodectl -n '__fish_seen_subcommand_from top' -l sort-by -x -a 'cpu memory'
+complete -c nodectl -n '__fish_seen_subcommand_from web' -l port -x
 complete -c nodectl -n '__fish_seen_subcommand_from logs' -s f -l follow
 complete -c nodectl -n '__fish_seen_subcommand_from logs' -s p -l previous
 complete -c nodectl -n '__fish_seen_subcommand_from logs' -s c -l container -x

@@ -16,7 +16,7 @@ namespace {
 constexpr const char* kFooter = R"(
 NAMESPACES
   nodectl looks at one node, so it shows all namespaces unless -n chooses one.
-  describe and logs find a pod by its name in any namespace.
+  Commands on one pod find it by its name in any namespace.
 
 ENVIRONMENT
   KEELSON_SOCKET   socket of the agent, as --socket
@@ -26,13 +26,17 @@ FILES
   /var/lib/kubelet/nodectl.sock   the agent's socket below its --root-dir; root only
 
 EXIT STATUS
-  0 on success, 1 when something failed, more than 100 for a wrong command line.
+  0 on success, 1 when something failed, more than 100 for a wrong command line. exec and attach end
+  with the exit code of what ran, 128 and the signal's number when a signal ended nodectl.
 
 EXAMPLES
   nodectl get pods -o wide
   nodectl describe pod web-node1
   nodectl logs -f --tail 20 web-node1 -c nginx
   nodectl events --for pod/web-node1
+  nodectl exec -it web-node1 -- /bin/sh
+  nodectl cp web-node1:/etc/nginx ./nginx
+  nodectl port-forward web-node1 8080:80
   nodectl inflight
   source <(nodectl completion bash))";
 
@@ -101,6 +105,65 @@ CLI::App* AddEvents(CLI::App* app, Options* options) {
   return events;
 }
 
+void AddContainer(CLI::App* command, Options* options) {
+  command->add_option("-c,--container", options->container, "Container (default: the first)");
+  AddNamespace(command, options);
+}
+
+CLI::App* AddExec(CLI::App* app, Options* options) {
+  CLI::App* exec = app->add_subcommand("exec", "Run a command in a container; its exit code is ours");
+  exec->add_option("words", options->names, "POD -- COMMAND and its arguments")
+      ->required()
+      ->expected(2, 1 << 20);
+  exec->add_flag("-i,--stdin", options->stdin_on, "Pass our input on");
+  exec->add_flag("-t,--tty", options->tty, "At a terminal; with -i");
+  AddContainer(exec, options);
+  return exec;
+}
+
+CLI::App* AddAttach(CLI::App* app, Options* options) {
+  CLI::App* attach = app->add_subcommand("attach", "Connect to a container's first process");
+  attach->add_option("pod", options->names, "Name of the pod")->required()->expected(1);
+  attach->add_flag("-i,--stdin", options->stdin_on, "Pass our input on");
+  attach->add_flag("-t,--tty", options->tty, "At the container's terminal; with -i");
+  AddContainer(attach, options);
+  return attach;
+}
+
+CLI::App* AddCopy(CLI::App* app, Options* options) {
+  CLI::App* copy = app->add_subcommand("cp", "Copy a file or folder from or to a container");
+  copy->add_option("places", options->names, "SOURCE TARGET; one of them is [NAMESPACE/]POD:PATH")
+      ->required()
+      ->expected(2);
+  AddContainer(copy, options);
+  return copy;
+}
+
+CLI::App* AddPortForward(CLI::App* app, Options* options) {
+  CLI::App* forward = app->add_subcommand("port-forward", "Make ports of a pod reachable here");
+  forward->add_option("places", options->names, "POD and ports: LOCAL:REMOTE, :REMOTE or PORT")
+      ->required()
+      ->expected(2, 100);
+  forward->add_option("--address", options->address, "Local IPv4 address to listen on")
+      ->capture_default_str();
+  AddNamespace(forward, options);
+  return forward;
+}
+
+CLI::App* AddTop(CLI::App* app, Options* options) {
+  CLI::App* top = app->add_subcommand("top", "Show CPU and memory in use");
+  top->add_option("kind", options->kind, "pods or node")
+      ->required()
+      ->check(CLI::IsMember({"pods", "pod", "po", "node", "nodes", "no"}));
+  top->add_option("name", options->names, "Only the pods of these names");
+  top->add_flag("--containers", options->containers, "A line for each container");
+  top->add_option("--sort-by", options->sort, "cpu or memory")
+      ->check(CLI::IsMember({"cpu", "memory"}));
+  AddNamespace(top, options);
+  AddAll(top, options);
+  return top;
+}
+
 absl::Status CheckNamespace(const Options& options) {
   if (options.all && !options.ns.empty())
     return absl::InvalidArgumentError("-A and -n exclude each other");
@@ -113,6 +176,8 @@ int Report(const absl::Status& status) {
   std::fprintf(stderr, "nodectl: %s\n", std::string(base::Message(status)).c_str());
   return 1;
 }
+
+int ReportCode(const absl::StatusOr<int>& code) { return code.ok() ? *code : Report(code.status()); }
 
 int Main(int argc, char** argv) {
   Options options;
@@ -129,6 +194,13 @@ int Main(int argc, char** argv) {
   CLI::App* describe = AddDescribe(&app, &options);
   CLI::App* logs = AddLogs(&app, &options);
   CLI::App* events = AddEvents(&app, &options);
+  CLI::App* exec = AddExec(&app, &options);
+  CLI::App* attach = AddAttach(&app, &options);
+  CLI::App* copy = AddCopy(&app, &options);
+  CLI::App* forward = AddPortForward(&app, &options);
+  CLI::App* top = AddTop(&app, &options);
+  CLI::App* web = app.add_subcommand("web", "Serve a page about this node to a browser on it");
+  web->add_option("--port", options.port, "Port on 127.0.0.1 (default: a free one)");
   CLI::App* inflight =
       app.add_subcommand("inflight", "List calls to the outside that have not returned");
   inflight->add_option("-o,--output", options.output, "json")->check(CLI::IsMember({"json"}));
@@ -144,6 +216,12 @@ int Main(int argc, char** argv) {
   if (describe->parsed()) return Report(Describe(options));
   if (logs->parsed()) return Report(Logs(options));
   if (events->parsed()) return Report(Events(options));
+  if (exec->parsed()) return ReportCode(Exec(options));
+  if (attach->parsed()) return ReportCode(Attach(options));
+  if (copy->parsed()) return ReportCode(Copy(options));
+  if (forward->parsed()) return ReportCode(PortForward(options));
+  if (top->parsed()) return Report(Top(options));
+  if (web->parsed()) return Report(Web(options));
   if (inflight->parsed()) return Report(Inflight(options));
   if (completion->parsed()) std::fputs(std::string(CompletionScript(shell)).c_str(), stdout);
   return 0;

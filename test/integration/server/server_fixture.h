@@ -4,29 +4,17 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include <fstream>
 #include <memory>
 #include <string>
 
 #include "test/integration/lib/agent_fixture.h"
+#include "test/integration/lib/free_port.h"
 #include "test/unit/auth/certificates.h"
 #include "test/unit/server/tls_client.h"
 
 namespace keelson::integration {
-
-// A port nobody listens on now.
-inline uint16_t FreePort() {
-  const base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size);
-  ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size);
-  return ntohs(address.sin_port);
-}
 
 // sh waits; cat answers lines of its stdin; tty is a shell at a terminal; serve listens on 8080; twice
 // has ended once.
