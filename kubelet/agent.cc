@@ -194,6 +194,11 @@ Task<absl::Status> Agent::Start() {
   absl::Status adopted = co_await Adopt();
   CO_RETURN_IF_ERROR(adopted);
   StartSources();
+  if (parts_->stats) {
+    HttpRoutes more;
+    parts_->stats->AddTo(more);
+    parts_->local_api.set_more(std::move(more));
+  }
   CO_RETURN_IF_ERROR(parts_->local_api.Start());
   if (options_.config.healthzport() > 0) {
     parts_->healthz =

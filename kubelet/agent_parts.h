@@ -59,7 +59,7 @@ struct Agent::Parts {
                  images, events,   *config, prober, prober.hooks(), WorkerOf(o),
                  objects},
         pods(std::make_unique<PodManager>(services, SourcesOf(o), admission)),
-        local_api(loop, view, LocalApiOf(o)),
+        local_api(loop, view, LocalApiOf(o), runtime.get()),
         tasks(loop) {}
 
   probes::NodeProber::OnEvent ProbeEvents() {

@@ -49,6 +49,8 @@ class AgentStats {
   AgentStats(AgentStatsDeps deps, const KubeletOptions& options, const std::string& node_name);
   // Adds the endpoints to a server that is to be made; it must not outlive this.
   void AddTo(KubeletServerOptions* server);
+  // What nodectl asks for, over the local socket.
+  void AddTo(HttpRoutes& routes) { stats_.AddRoutes(routes); }
   KubeletMetrics& metrics() { return metrics_; }
 
  private:
