@@ -147,6 +147,9 @@ NodeConfigOptions NodeConfigOf(const KubeletOptions& o, const NodeCapacity& capa
                 o.config.podpidslimit()};
   config.allocatable["cpu"] = proto::Quantity::FromMilli(allocatable.milli_cpu).ToString();
   config.allocatable["memory"] = StrCat(allocatable.memory_bytes);
+  // What the Node object says, though there may be none: a limit that is not set shows it to pods.
+  if (auto node = Allocatable(NodeSettingsOf(o, NodeName(o), capacity, "")); node.ok())
+    for (const auto& [name, quantity] : *node) config.allocatable[name] = quantity;
   return config;
 }
 
