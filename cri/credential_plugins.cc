@@ -276,6 +276,11 @@ absl::StatusOr<std::unique_ptr<CredentialPlugins>> CredentialPlugins::Load(
   return made;
 }
 
+bool CredentialPlugins::uses_service_accounts() const {
+  return std::any_of(plugins_.begin(), plugins_.end(),
+                     [](const auto& plugin) { return plugin->config.has_tokenattributes(); });
+}
+
 Task<std::vector<rt::AuthConfig>> CredentialPlugins::Lookup(std::string repository, PullPod pod) {
   Keyring keyring;
   for (const auto& plugin : plugins_) {

@@ -70,6 +70,8 @@ class CredentialPlugins {
 
   // Null: none, then plugins that need a service account are not asked. Outlives this.
   void set_service_accounts(ServiceAccountSource* accounts) { accounts_ = accounts; }
+  // Some plugin speaks for service accounts: what it gives is not for every pod.
+  bool uses_service_accounts() const;
   // Credentials for "registry/repository", those of longer patterns first. A plugin that fails has
   // none, and says why in the log. REQUIRES: this outlives the task.
   base::Task<std::vector<rt::AuthConfig>> Lookup(std::string repository, PullPod pod);

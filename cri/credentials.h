@@ -74,6 +74,7 @@ class NodeKeyring {
 struct PullSecret {
   std::string type;
   std::map<std::string, std::string> data;
+  std::string uid{}, ns{}, name{};  // of the object
 };
 // The keys of a pod's secrets, in order. Secrets of other types are skipped; a broken one is an
 // error that says so without its content.

@@ -157,7 +157,12 @@ Task<ImageResult> ImagePuller::Ensure(Request request) {
   if (request.policy != "Always") {
     Status status = co_await Inspect(*name);
     if (!status.ok()) co_return CannotInspect(request.image, status.status());
-    if (*status) co_return Present(**status);
+    bool may_use = status->has_value();
+    if (may_use && request.may_use) {
+      std::string ref = (*status)->id(), repository = ParseImageRef(*name)->FullName();
+      may_use = co_await request.may_use(std::move(ref), std::move(repository));
+    }
+    if (may_use) co_return Present(**status);
     if (request.policy == "Never") co_return NeverPull(request.image);
   }
   co_return co_await PullAndInspect(std::move(request), *name);
@@ -188,6 +193,7 @@ Task<ImageResult> ImagePuller::PullAndInspect(Request request, std::string image
   ImageResult result = *status ? Present(**status) : Present(rt::Image());
   result.image->ref = *pulled.ref;
   result.image->pulled = true;
+  result.image->used = pulled.used;
   result.image->pull_time = pulled.pull_time;
   result.image->total_time = total;
   co_return result;
@@ -215,11 +221,13 @@ Task<ImagePuller::PullResult> ImagePuller::TryEach(std::string image,
                                                    std::shared_ptr<const Request> request) {
   rt::ImageSpec spec = Spec(image);
   *spec.mutable_annotations() = request->annotations;
-  if (auths.empty()) auths.emplace_back();
+  const bool anonymous = auths.empty();
+  if (anonymous) auths.emplace_back();
   PullResult result;
   std::vector<std::string> errors;
-  for (const rt::AuthConfig& auth : auths) {
-    result.ref = co_await runtime_.PullImage(spec, auth, request->sandbox);
+  for (size_t i = 0; i < auths.size(); ++i) {
+    result.ref = co_await runtime_.PullImage(spec, auths[i], request->sandbox);
+    result.used = anonymous ? -1 : static_cast<int>(i);
     if (result.ref.ok()) co_return result;
     errors.push_back(PullErrorText(result.ref.status()));
   }

@@ -38,6 +38,7 @@ struct PulledImage {
   ImageUser user;
   uint64_t size = 0;         // bytes, as the runtime counts them
   bool pulled = false;       // false: it was there
+  int used = -1;             // which of the credentials pulled it; -1: none were needed
   base::Nanos pull_time{};   // of the pull alone
   base::Nanos total_time{};  // with waiting for its turn
 };
@@ -72,6 +73,9 @@ class ImagePuller {
     std::function<base::Task<absl::StatusOr<std::vector<rt::AuthConfig>>>(std::string repository)>
         credentials;
     std::function<void()> on_pulling;  // when a pull is due: the Pulling event
+    // Whether the pod may use the image `ref` that is here without a pull; empty: yes. With "no" it
+    // is pulled, and with the policy Never it is as if it were not here.
+    std::function<base::Task<bool>(std::string ref, std::string repository)> may_use;
   };
   base::Task<ImageResult> Ensure(Request request);
 
@@ -100,6 +104,7 @@ class ImagePuller {
     absl::StatusOr<std::string> ref = std::string();  // the status' message is for people
     std::string raw_error;                            // upstream's text of the error
     base::Nanos pull_time{};
+    int used = -1;  // index of the credentials; -1: none
   };
   base::Task<ImageResult> PullAndInspect(Request request, std::string image);
   base::Task<PullResult> Pull(std::string image, std::vector<rt::AuthConfig> auths,

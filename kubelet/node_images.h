@@ -11,6 +11,7 @@
 #include "csi/objects.h"
 #include "kubelet/event_recorder.h"
 #include "kubelet/pod_images.h"
+#include "kubelet/pull_records.h"
 
 namespace keelson::kubelet {
 
@@ -25,13 +26,23 @@ class NodeImages : public ImageSource {
   // --image-credential-provider-config; null: none. Outlives this.
   void set_plugins(cri::CredentialPlugins* plugins) { plugins_ = plugins; }
 
+  // imagePullCredentialsVerificationPolicy; null: whoever finds an image here may use it. Outlives
+  // this.
+  void set_records(PullRecords* records) { records_ = records; }
+
   base::Task<ImageAnswer> Ensure(ImageRequest request) override;
   void Forget(const std::string& image) override { puller_.Forget(image); }
 
  private:
-  // The pod's secrets, then the node's files, then plugins.
-  base::Task<absl::StatusOr<std::vector<cri::rt::AuthConfig>>> CredentialsFor(
-      PodPtr pod, std::string repository);
+  struct Keys;
+  class Intent;
+  // The pod's secrets, then the node's files, then plugins; looked up once for a request.
+  base::Task<absl::Status> FindKeys(PodPtr pod, std::string repository, std::shared_ptr<Keys> keys);
+  base::Task<absl::StatusOr<std::vector<cri::rt::AuthConfig>>> BeginPull(
+      PodPtr pod, std::string repository, std::shared_ptr<Keys> keys,
+      std::shared_ptr<Intent> intent);
+  base::Task<bool> MayUse(PodPtr pod, std::string image, std::string ref, std::string repository,
+                          std::shared_ptr<Keys> keys);
   // Those of the pod's that can be had; an event names the others.
   base::Task<std::vector<cri::PullSecret>> PullSecrets(PodPtr pod);
 
@@ -40,6 +51,7 @@ class NodeImages : public ImageSource {
   cri::NodeKeyring keyring_;
   csi::ObjectSource* objects_ = nullptr;
   cri::CredentialPlugins* plugins_ = nullptr;
+  PullRecords* records_ = nullptr;
 };
 
 }  // namespace keelson::kubelet

@@ -6,7 +6,9 @@
 #include <openssl/ssl.h>
 #include <signal.h>
 
+#include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "kubelet/server/http_server.h"
 #include "kubelet/server/serving_certificate.h"
@@ -121,6 +123,22 @@ TEST_F(TlsTest, OnlyTheConfiguredSuitesAreSpoken) {
   EXPECT_TRUE(TlsClient(port_, client).connected());
   client.ciphers = "ECDHE-RSA-AES128-GCM-SHA256";
   EXPECT_FALSE(TlsClient(port_, client).connected());
+}
+
+// serverTLSBootstrap: the pair is one file, behind a link that appears when somebody has signed it.
+TEST_F(TlsTest, HandshakesFailUntilTheAwaitedPairComes) {
+  options_.cert_file = options_.key_file = dir_.At("pki/kubelet-server-current.pem");
+  options_.may_come_later = true;
+  Start();
+  ASSERT_TRUE(started_.ok()) << started_;
+  EXPECT_FALSE(TlsClient(port_, {}).connected());
+  auto pair = MakeSelfSigned("node2", std::chrono::system_clock::now());
+  ASSERT_TRUE(pair.ok()) << pair.status();
+  std::ofstream(dir_.At("pki/1.pem")) << pair->certificate_pem << pair->key_pem;
+  std::filesystem::create_symlink(dir_.At("pki/1.pem"), dir_.At("pki/updated"));
+  std::filesystem::rename(dir_.At("pki/updated"), options_.cert_file);
+  while (!TlsClient(port_, {}).connected()) std::this_thread::yield();
+  EXPECT_THAT(TlsClient(port_, {}).Subject(), StartsWith("node2@"));
 }
 
 TEST_F(TlsTest, NewFilesAreShownToNewConnections) {
