@@ -40,7 +40,8 @@ main { padding: 0 1.2em 2em; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .25em .9em .25em 0; border-bottom: 1px solid #8883; vertical-align: top; }
 th { font-weight: 600; opacity: .7; }
-td { overflow-wrap: anywhere; }
+th, td { white-space: nowrap; max-width: 28em; overflow: hidden; text-overflow: ellipsis; }
+td:last-child { white-space: normal; max-width: none; overflow-wrap: anywhere; }
 .good { color: #18794e; } .bad { color: #cd2b31; } .busy { color: #ad5700; }
 @media (prefers-color-scheme: dark) { .good { color: #4cc38a; } .bad { color: #ff6369; } .busy { color: #f1a10d; } }
 progress { width: 7em; height: .7em; }
@@ -210,7 +211,8 @@ async function refresh() {
     showPods(pods, stats);
     showEvents(events);
     showNode(stats?.node);
-    at('state').textContent = (pods.items || []).length + ' pods';
+    const count = (pods.items || []).length;
+    at('state').textContent = count + (count === 1 ? ' pod' : ' pods');
     at('state').className = 'good';
   } catch (error) {
     at('state').textContent = error.message;
