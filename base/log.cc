@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
@@ -17,12 +18,14 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "base/log_level.h"
 #include "base/time.h"
 
 namespace keelson::base {
 namespace {
 
-LogOptions g_options;  // written before threads start
+LogOptions g_options;              // written before threads start
+std::atomic<int> g_verbosity = 0;  // may change at any time
 
 constexpr char kLetters[] = {'I', 'I', 'W', 'E'};
 constexpr int kPriorities[] = {LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR};
@@ -144,9 +147,16 @@ void ToJournal(Severity severity, const char* file, int line, std::string_view m
 
 }  // namespace
 
-void InitLogging(const LogOptions& options) { g_options = options; }
+void InitLogging(const LogOptions& options) {
+  g_options = options;
+  SetLogVerbosity(options.verbosity);
+}
 
-bool LogEnabled(int verbosity) { return verbosity <= g_options.verbosity; }
+void SetLogVerbosity(int verbosity) { g_verbosity.store(verbosity, std::memory_order_relaxed); }
+
+bool LogEnabled(int verbosity) {
+  return verbosity <= g_verbosity.load(std::memory_order_relaxed);
+}
 
 // systemd.exec(5), $JOURNAL_STREAM: device and inode of the stream connected to the journal.
 bool StderrIsJournal() {

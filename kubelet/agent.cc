@@ -222,6 +222,7 @@ Task<absl::Status> Agent::Start() {
 Task<void> Agent::Shutdown() {
   if (!parts_) co_return;
   if (parts_->server) co_await parts_->server->Close();
+  if (parts_->stats) co_await parts_->stats->Close();
   if (parts_->healthz) co_await parts_->healthz->Close();
   co_await parts_->local_api.Close();
   if (parts_->file_source) co_await parts_->file_source->Stop();

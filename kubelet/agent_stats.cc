@@ -55,6 +55,9 @@ StatsOptions StatsOf(const KubeletOptions& o, const std::string& node_name) {
   stats.system_group = o.config.systemcgroups();
   stats.folder_age = DurationOf(o.config.volumestatsaggperiod());
   stats.runtime_group = o.runtime_cgroups;
+  constexpr std::string_view kUnix = "unix://";
+  stats.runtime_socket = o.config.containerruntimeendpoint();
+  if (stats.runtime_socket.starts_with(kUnix)) stats.runtime_socket.erase(0, kUnix.size());
   stats.from_cri = Gate(o, "PodAndContainerStatsFromCRI", false);
   return stats;
 }
@@ -65,6 +68,7 @@ DebugEndpointOptions DebugOf(base::Loop& loop, const KubeletOptions& o) {
   debug.version = KEELSON_VERSION;
   debug.started = loop.clock().Now();
   debug.profiling = o.config.enableprofilinghandler();
+  debug.debug_flags = o.config.enabledebugflagshandler();
   debug.checkpoint = Gate(o, "ContainerCheckpoint", true);
   debug.flagz = Gate(o, "ComponentFlagz", true);
   debug.statusz = Gate(o, "ComponentStatusz", true);
@@ -137,13 +141,16 @@ AgentStats::AgentStats(AgentStatsDeps deps, const KubeletOptions& options,
       debug_(deps.loop, deps.view, deps.runtime, DebugOf(deps.loop, options)),
       node_logs_(deps.loop, "/var/log"),
       query_node_logs_(options.config.enablesystemloghandler() &&
-                       options.config.enablesystemlogquery() && Gate(options, "NodeLogQuery", true)) {
+                       options.config.enablesystemlogquery() &&
+                       Gate(options, "NodeLogQuery", true)) {
   Listen();
 }
 
 void AgentStats::Listen() {
-  deps_.runtime.set_observer([this](const char* method, const absl::Status& status,
-                                    base::Nanos took) { metrics_.RuntimeCall(method, status, took); });
+  deps_.runtime.set_observer(
+      [this](const char* method, const absl::Status& status, base::Nanos took) {
+        metrics_.RuntimeCall(method, status, took);
+      });
   deps_.pleg.set_on_relist([this](base::Nanos took, std::optional<base::Nanos> since_last) {
     metrics_.Relisted(took, since_last);
   });
@@ -257,7 +264,8 @@ void AgentStats::WriteContainers(MetricsText& text) const {
   for (const PodUid& uid : deps_.pleg.KnownPods()) {
     const ObservedPod& pod = deps_.pleg.View(uid);
     running_pods += pod.sandbox() != nullptr && pod.sandbox()->ready;
-    for (const ObservedContainer& container : pod.containers) ++states[{StateName(container.state)}];
+    for (const ObservedContainer& container : pod.containers)
+      ++states[{StateName(container.state)}];
   }
   WriteCounts("kubelet_running_pods", "Pods with a sandbox that is ready", {},
               {{{}, running_pods}}, text);

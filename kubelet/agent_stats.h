@@ -44,13 +44,15 @@ struct AgentStatsDeps {
 
 class AgentStats {
  public:
-  // Hears from `deps` from now on. None of them calls it, or is called, once the agent was shut down;
-  // until then they and `options` live.
+  // Hears from `deps` from now on. None of them calls it, or is called, once the agent was shut
+  // down; until then they and `options` live.
   AgentStats(AgentStatsDeps deps, const KubeletOptions& options, const std::string& node_name);
   // Adds the endpoints to a server that is to be made; it must not outlive this.
   void AddTo(KubeletServerOptions* server);
   // What nodectl asks for, over the local socket.
   void AddTo(HttpRoutes& routes) { stats_.AddRoutes(routes); }
+  // After the server was closed, before the destructor.
+  base::Task<void> Close() { return collector_.Close(); }
   KubeletMetrics& metrics() { return metrics_; }
 
  private:

@@ -19,7 +19,7 @@ constexpr std::string_view kActedOn[] = {
     "cgroupDriver", "cgroupRoot", "clusterDNS", "clusterDomain", "containerLogMaxFiles",
     "containerLogMaxSize", "containerLogMaxWorkers", "containerLogMonitorInterval",
     "containerRuntimeEndpoint", "cpuCFSQuota", "cpuCFSQuotaPeriod", "crashLoopBackOff",
-    "enableDebuggingHandlers", "enableProfilingHandler", "enableServer",
+    "enableDebugFlagsHandler", "enableDebuggingHandlers", "enableProfilingHandler", "enableServer",
     "enableSystemLogHandler", "enableSystemLogQuery", "failCgroupV1", "failSwapOn", "fileCheckFrequency",
     "healthzBindAddress", "healthzPort", "httpCheckFrequency", "imageServiceEndpoint",
     "kubeReserved", "logging.format", "logging.verbosity", "maxParallelImagePulls", "maxPods",

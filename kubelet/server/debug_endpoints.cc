@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "base/cpu_profiler.h"
 #include "base/files.h"
+#include "base/log_level.h"
 #include "base/strings.h"
 #include "kubelet/stats/profile.h"
 #include "proto/codec/codec.h"
@@ -133,6 +134,9 @@ std::string UnixDate(base::WallTime time) {
 }
 
 void DebugEndpoints::AddRoutes(HttpRoutes& routes) {
+  routes.Add("*", "/debug/flags/v", [this](const HttpRequest& request, Responder& responder) {
+    return Reply(responder, SetVerbosity(request));
+  });
   if (o_.profiling)
     routes.Add("GET", "/debug/pprof/{name*}",
                [this](const HttpRequest& request, Responder& responder) {
@@ -161,7 +165,8 @@ HttpResponse DebugEndpoints::Flagz(const HttpRequest& request) const {
   const auto flags = o_.flags();
   if (form == PageForm::kJson) {
     Value values = Value::Map();
-    for (const auto& [name, value] : flags) values.members.push_back({name, 0, Value::String(value)});
+    for (const auto& [name, value] : flags)
+      values.members.push_back({name, 0, Value::String(value)});
     Value page = Page("Flagz");
     page.members.push_back({"flags", 0, std::move(values)});
     return Json(page);
@@ -193,6 +198,19 @@ HttpResponse DebugEndpoints::Statusz(const HttpRequest& request) const {
                             "\nUp: ", Uptime(up), "\nBinary version: ", o_.version, "\nPaths:");
   for (const char* path : kPaths) base::StrAppend(&text, " ", path);
   return Text(200, text + "\n");
+}
+
+HttpResponse DebugEndpoints::SetVerbosity(const HttpRequest& request) const {
+  if (!o_.debug_flags) return Text(405, "flags endpoint is disabled.\n");
+  if (request.method != "PUT") return Text(406, "unsupported http method");
+  int level = 0;
+  const char* begin = request.body.data();
+  const char* end = begin + request.body.size();
+  auto [parsed, error] = std::from_chars(begin, end, level);
+  if (error != std::errc() || parsed != end)
+    return Text(400, StrCat("failed set klog.logging.verbosity ", request.body, ": not a number"));
+  base::SetLogVerbosity(level);
+  return Text(200, StrCat("successfully set klog.logging.verbosity to ", level));
 }
 
 Task<void> DebugEndpoints::Profile(const HttpRequest& request, Responder& responder) {
@@ -258,8 +276,9 @@ Task<void> DebugEndpoints::Checkpoint(const HttpRequest& request, Responder& res
                  : Text(404, StrCat("container ", container, " does not exist"));
     checkpoint.set_container_id(IdOf(StatusOf(pod, container)));
     // The file's name is upstream's; the names in it are those of a pod that was accepted.
-    checkpoint.set_location(StrCat(o_.checkpoints_dir, "/checkpoint-", name, "_", ns, "-", container,
-                                   "-", base::FormatRfc3339(loop_.clock().Now()), ".tar"));
+    checkpoint.set_location(StrCat(o_.checkpoints_dir, "/checkpoint-", name, "_", ns, "-",
+                                   container, "-", base::FormatRfc3339(loop_.clock().Now()),
+                                   ".tar"));
     break;
   }
   for (const auto& [key, value] : request.query) {

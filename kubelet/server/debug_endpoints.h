@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// For people who look into a node: /flagz and /statusz (config.k8s.io/v1alpha1), /checkpoint, and of
-// /debug/pprof what a program without Go's runtime has: profile (for the pprof tool), heap (the
-// allocator's own account, malloc_info(3)) and cmdline. Loop only.
+// For people who look into a node: /flagz and /statusz (config.k8s.io/v1alpha1), /checkpoint, and
+// of /debug/pprof what a program without Go's runtime has: profile (for the pprof tool), heap (the
+// allocator's own account, malloc_info(3)) and cmdline; /debug/flags/v sets the log's verbosity.
+// Loop only.
 #pragma once
 
 #include <functional>
@@ -19,7 +20,8 @@ struct DebugEndpointOptions {
   std::string checkpoints_dir;  // <root-dir>/checkpoints
   std::string version;          // of this program
   base::WallTime started;
-  bool profiling = true;   // enableProfilingHandler
+  bool profiling = true;    // enableProfilingHandler
+  bool debug_flags = true;  // enableDebugFlagsHandler
   bool checkpoint = true;  // gate ContainerCheckpoint
   bool flagz = true;       // gate ComponentFlagz
   bool statusz = true;     // gate ComponentStatusz
@@ -40,6 +42,7 @@ class DebugEndpoints {
   base::Task<void> Checkpoint(const HttpRequest& request, Responder& responder);
   base::Task<void> Profile(const HttpRequest& request, Responder& responder);
   HttpResponse Debug(const std::string& name) const;
+  HttpResponse SetVerbosity(const HttpRequest& request) const;
   HttpResponse Flagz(const HttpRequest& request) const;
   HttpResponse Statusz(const HttpRequest& request) const;
 

@@ -151,7 +151,8 @@ std::string ReadEntries(sd_journal* journal, const NodeLogQuery& query) {
 
 std::string ReadLogFile(const std::string& log_dir, const std::string& service) {
   auto dir = base::OpenDir(log_dir);
-  if (!dir.ok()) return StrCat("\nerror getting log for ", service, ": ", base::Message(dir.status()), "\n");
+  if (!dir.ok())
+    return StrCat("\nerror getting log for ", service, ": ", base::Message(dir.status()), "\n");
   for (const std::string& name :
        {service, service + ".log", StrCat(service, "/", service, ".log")}) {
     auto file = base::OpenInRoot(dir->get(), name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

@@ -58,14 +58,15 @@ absl::Status ValidateNames(const NodeLogQuery& query) {
       return Invalid("query", service, "input contains unsupported characters");
   }
   if (query.services.size() > kServices)
-    return absl::InvalidArgumentError(
-        StrCat("query: Too many: ", query.services.size(), ": must have at most ", kServices, " items"));
+    return absl::InvalidArgumentError(StrCat("query: Too many: ", query.services.size(),
+                                             ": must have at most ", kServices, " items"));
   if (query.files.empty()) return absl::OkStatus();
   if (!query.services.empty())
     return Invalid("query", query.files[0], "cannot specify a file and service");
   if (query.files.size() > 1)
     return Invalid("query", query.files[0], "cannot specify more than one file");
-  if (query.has_options()) return Invalid("query", query.files[0], "cannot specify file with options");
+  if (query.has_options())
+    return Invalid("query", query.files[0], "cannot specify file with options");
   return absl::OkStatus();
 }
 

@@ -2,7 +2,8 @@
 // /logs/?query=...: logs of the node's services and files (KEP-2258), with enableSystemLogQuery.
 //
 // Services are read from the journal through libsystemd, on the pool. A service the journal has not
-// heard of is looked for among the files: <name>, <name>.log, <name>/<name>.log below the log folder.
+// heard of is looked for among the files: <name>, <name>.log, <name>/<name>.log below the log
+// folder.
 #pragma once
 
 #include <optional>
@@ -43,7 +44,8 @@ std::string ShortPrecise(const JournalEntry& entry);
 // Serves /logs/{path*}: queries, and files as ServeSystemLog does.
 class NodeLogEndpoint {
  public:
-  NodeLogEndpoint(base::Loop& loop, std::string log_dir) : loop_(loop), log_dir_(std::move(log_dir)) {}
+  NodeLogEndpoint(base::Loop& loop, std::string log_dir)
+      : loop_(loop), log_dir_(std::move(log_dir)) {}
   // `routes` are served while this lives.
   void AddRoutes(HttpRoutes& routes);
 
@@ -55,7 +57,8 @@ class NodeLogEndpoint {
 };
 
 // Blocking. What the query asks for, or words on why there is nothing, as upstream answers; at most
-// 16 MiB, the latest of it with tail_lines. `journal_dir`: other journals than the node's, for tests.
+// 16 MiB, the latest of it with tail_lines. `journal_dir`: other journals than the node's, for
+// tests.
 std::string ReadNodeLogs(const NodeLogQuery& query, const std::string& log_dir,
                          const std::string& journal_dir = {});
 

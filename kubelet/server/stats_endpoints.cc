@@ -62,54 +62,40 @@ Task<void> StatsEndpoints::GetSummary(const HttpRequest& request, Responder& res
   SummaryOptions options;
   options.only_cpu_and_memory = IsTrue(request.QueryValue("only_cpu_and_memory").value_or(""));
   options.pressure = options_.pressure;
-  auto snapshot = co_await collector_.Collect(
+  const auto snapshot = co_await collector_.Collect(
       options.only_cpu_and_memory ? StatsDepth::kCpuAndMemory : StatsDepth::kFull);
+  Report(*snapshot);
+  proto::EncodeOptions pretty;
+  pretty.pretty = true;
+  auto json = proto::EncodeJson(MakeSummary(*snapshot, options), pretty);
   HttpResponse response;
-  if (snapshot.ok()) {
-    Report(*snapshot);
-    proto::EncodeOptions pretty;
-    pretty.pretty = true;
-    auto json = proto::EncodeJson(MakeSummary(*snapshot, options), pretty);
-    if (json.ok()) {
-      response.content_type = "application/json";
-      response.body = *std::move(json);
-    } else {
-      response = InternalError(json.status());
-    }
+  if (json.ok()) {
+    response.content_type = "application/json";
+    response.body = *std::move(json);
   } else {
-    response = InternalError(snapshot.status());
+    response = InternalError(json.status());
   }
   co_await Reply(responder, std::move(response));
 }
 
 Task<void> StatsEndpoints::GetResourceMetrics(const HttpRequest&, Responder& responder) {
-  auto snapshot = co_await collector_.Collect(StatsDepth::kCpuAndMemory);
+  const auto snapshot = co_await collector_.Collect(StatsDepth::kCpuAndMemory);
+  Report(*snapshot);
+  SummaryOptions options;
+  options.only_cpu_and_memory = true;
   MetricsText text;
-  if (snapshot.ok()) {
-    Report(*snapshot);
-    SummaryOptions options;
-    options.only_cpu_and_memory = true;
-    WriteResourceMetrics(MakeSummary(*snapshot, options), !snapshot->problem.ok(), text);
-  } else {
-    WriteResourceMetrics({}, true, text);
-  }
+  WriteResourceMetrics(MakeSummary(*snapshot, options), !snapshot->problem.ok(), text);
   co_await Reply(responder, MetricsResponse(text.Take()));
 }
 
 Task<void> StatsEndpoints::GetContainerMetrics(const HttpRequest&, Responder& responder) {
-  auto snapshot = co_await collector_.Collect(StatsDepth::kProcesses);
-  HttpResponse response;
-  if (snapshot.ok()) {
-    Report(*snapshot);
-    MetricsText text;
-    ContainerMetricsOptions options;
-    options.pressure = options_.pressure;
-    WriteContainerMetrics(*snapshot, options, text);
-    response = MetricsResponse(text.Take());
-  } else {
-    response = InternalError(snapshot.status());
-  }
-  co_await Reply(responder, std::move(response));
+  const auto snapshot = co_await collector_.Collect(StatsDepth::kProcesses);
+  Report(*snapshot);
+  ContainerMetricsOptions options;
+  options.pressure = options_.pressure;
+  MetricsText text;
+  WriteContainerMetrics(*snapshot, options, text);
+  co_await Reply(responder, MetricsResponse(text.Take()));
 }
 
 }  // namespace keelson::kubelet

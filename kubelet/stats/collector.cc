@@ -76,7 +76,8 @@ std::vector<VolumeFolder> VolumeFolders(const k8s::v1::Pod& pod, const std::stri
     } else if (source.has_projected()) {
       plugin = "projected";
     }
-    if (plugin == nullptr) continue;  // hostPath is not the pod's; others are asked of their drivers
+    if (plugin == nullptr)
+      continue;  // hostPath is not the pod's; others are asked of their drivers
     folders.push_back({volume.name(),
                        StrCat(root_dir, "/pods/", pod.metadata().uid(), "/volumes/kubernetes.io~",
                               plugin, "/", volume.name()),
@@ -109,7 +110,11 @@ void MergeFromCri(const cri::rt::CpuUsage* cpu, const cri::rt::MemoryUsage* memo
 
 StatsCollector::StatsCollector(base::Loop& loop, cri::Runtime& runtime, StatsOptions options,
                                std::function<std::vector<StatsPod>()> pods)
-    : loop_(loop), runtime_(runtime), options_(std::make_shared<const StatsOptions>(std::move(options))), pods_(std::move(pods)) {}
+    : loop_(loop),
+      runtime_(runtime),
+      options_(std::make_shared<const StatsOptions>(std::move(options))),
+      pods_(std::move(pods)),
+      tasks_(loop) {}
 
 void StatsCollector::RateOf(const std::string& key, GroupFigures* group,
                             std::map<std::string, Rate>* next) {
@@ -145,7 +150,8 @@ Task<void> StatsCollector::Refresh(std::vector<std::string> paths, bool only) {
   std::vector<std::string> wanted;
   for (const std::string& path : paths) {
     auto it = folders_.find(path);
-    if (it != folders_.end() && loop_.clock().Monotonic() - it->second.measured < options_->folder_age)
+    if (it != folders_.end() &&
+        loop_.clock().Monotonic() - it->second.measured < options_->folder_age)
       known.insert(*it);
     else
       wanted.push_back(path);
@@ -169,7 +175,8 @@ Task<std::vector<StatsCollector::LogUse>> StatsCollector::MeasureLogs() {
     for (const ObservedContainer& container : pod.seen.containers) {
       if (container.state != ContainerState::kRunning) continue;
       uses.push_back({pod.seen.uid, pod.seen.ns, pod.seen.name, container.name, 0});
-      paths.push_back(LogFolder(*options_, pod.seen.ns, pod.seen.name, pod.seen.uid, container.name));
+      paths.push_back(
+          LogFolder(*options_, pod.seen.ns, pod.seen.name, pod.seen.uid, container.name));
     }
   }
   co_await Refresh(paths, /*only=*/false);
@@ -276,7 +283,8 @@ Task<void> StatsCollector::ReplaceFromCri(Snapshot* snapshot) {
     const cri::rt::LinuxPodSandboxStats& linux = it->second->linux();
     MergeFromCri(linux.has_cpu() ? &linux.cpu() : nullptr,
                  linux.has_memory() ? &linux.memory() : nullptr, true, &pod.group);
-    if (linux.process().has_process_count()) pod.processes = linux.process().process_count().value();
+    if (linux.process().has_process_count())
+      pod.processes = linux.process().process_count().value();
     for (const auto& item : linux.containers())
       for (ContainerFigures& container : pod.containers)
         if (container.id == item.attributes().id())
@@ -321,7 +329,7 @@ Task<void> StatsCollector::AddImageFs(Snapshot* snapshot) {
       if (container.rootfs) container.rootfs = Within(image_fs, *std::move(container.rootfs));
 }
 
-Task<absl::StatusOr<Snapshot>> StatsCollector::Collect(StatsDepth depth) {
+Task<Snapshot> StatsCollector::Measure(StatsDepth depth) {
   std::vector<StatsPod> pods = pods_();
   auto read = [o = options_, pods, depth, now = loop_.clock().Now()] {
     return ReadFiles(*o, pods, depth, now);
@@ -336,6 +344,20 @@ Task<absl::StatusOr<Snapshot>> StatsCollector::Collect(StatsDepth depth) {
   }
   AddRates(&snapshot);
   co_return snapshot;
+}
+
+Task<void> StatsCollector::Run(StatsDepth depth) {
+  Snapshot snapshot = co_await Measure(depth);
+  const auto shared = std::make_shared<const Snapshot>(std::move(snapshot));
+  for (auto& one : std::exchange(waiting_[depth], {})) one.Set(shared);
+}
+
+// The measurement is no asker's own: one who leaves does not end it for the others.
+Task<std::shared_ptr<const Snapshot>> StatsCollector::Collect(StatsDepth depth) {
+  base::OneShot<std::shared_ptr<const Snapshot>> done;
+  waiting_[depth].push_back(done);
+  if (waiting_[depth].size() == 1) tasks_.Spawn("measure", Run(depth));
+  co_return co_await done.Wait();
 }
 
 }  // namespace keelson::kubelet

@@ -29,7 +29,8 @@ struct StatsOptions {
   cgroups::Hierarchies hierarchies;
   std::string pods_group;     // /kubepods; empty: not known
   std::string kubelet_group;  // of kubeletCgroups; empty: where this process is
-  std::string runtime_group;  // of runtimeCgroups; empty: not told
+  std::string runtime_group;  // of --runtime-cgroups; empty: where the runtime's process is
+  std::string runtime_socket;
   std::string system_group;   // of systemCgroups
   // How old the size of a folder may be (volumeStatsAggPeriod); not positive: folders of volumes
   // are not measured, as upstream.
@@ -57,8 +58,11 @@ class StatsCollector {
   StatsCollector(base::Loop& loop, cri::Runtime& runtime, StatsOptions options,
                  std::function<std::vector<StatsPod>()> pods);
 
-  // An error: nothing could be measured. What is missing in part stands in Snapshot::problem.
-  base::Task<absl::StatusOr<Snapshot>> Collect(StatsDepth depth);
+  // Who asks while others wait for the same gets what they get: many askers cost as much as one.
+  // What is missing is named in Snapshot::problem.
+  base::Task<std::shared_ptr<const Snapshot>> Collect(StatsDepth depth);
+  // Afterwards nothing is being measured. REQUIRES: nobody waits for Collect.
+  base::Task<void> Close() { return tasks_.CancelAndJoin(); }
   // What the logs of running containers take on disk; of folders only, so that a runtime that does
   // not answer is no obstacle.
   struct LogUse {
@@ -81,6 +85,8 @@ class StatsCollector {
   };
   using Folders = std::map<std::string, Folder>;
 
+  base::Task<void> Run(StatsDepth depth);
+  base::Task<Snapshot> Measure(StatsDepth depth);
   // Afterwards folders_ holds these, not older than folder_age; others are forgotten when `only`.
   base::Task<void> Refresh(std::vector<std::string> paths, bool only);
   base::Task<void> AddFolders(const std::vector<StatsPod>& pods, Snapshot* snapshot);
@@ -96,6 +102,9 @@ class StatsCollector {
   const std::function<std::vector<StatsPod>()> pods_;
   Folders folders_;                    // measured lately
   std::map<std::string, Rate> rates_;  // by group, of the collection before
+  // Who waits for a measurement that is under way.
+  std::map<StatsDepth, std::vector<base::OneShot<std::shared_ptr<const Snapshot>>>> waiting_;
+  base::TaskGroup tasks_;
 };
 
 // Blocking: all that files tell, of the node and of `pods`.

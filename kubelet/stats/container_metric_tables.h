@@ -151,10 +151,14 @@ inline constexpr Plain<GroupUsage> kPressure[] = {
      }},
     {"container_pressure_io_stalled_seconds_total", "Time in which all waited for transfers",
      kCounter,
-     [](const GroupUsage& u) { return u.io_pressure ? FromMicros(u.io_pressure->full) : std::nullopt; }},
+     [](const GroupUsage& u) {
+       return u.io_pressure ? FromMicros(u.io_pressure->full) : std::nullopt;
+     }},
     {"container_pressure_io_waiting_seconds_total", "Time in which some waited for transfers",
      kCounter,
-     [](const GroupUsage& u) { return u.io_pressure ? FromMicros(u.io_pressure->some) : std::nullopt; }},
+     [](const GroupUsage& u) {
+       return u.io_pressure ? FromMicros(u.io_pressure->some) : std::nullopt;
+     }},
 };
 // Limits: 0 stands for none, as dashboards expect.
 inline constexpr Plain<GroupUsage> kSpec[] = {

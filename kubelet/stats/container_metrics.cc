@@ -2,6 +2,7 @@
 #include "kubelet/stats/container_metrics.h"
 
 #include <functional>
+#include <set>
 
 #include "kubelet/stats/container_metric_tables.h"
 
@@ -39,7 +40,10 @@ std::vector<Row> RowsOf(const Snapshot& snapshot) {
   root.network = snapshot.node.network ? &*snapshot.node.network : nullptr;
   root.made = snapshot.node.booted;
   add(snapshot.node.root, root);
+  std::set<std::string> seen;
   for (const SystemGroup& system : snapshot.system) {
+    // The agent and the runtime may be in one group.
+    if (!seen.insert(system.group.path).second) continue;
     Row row;
     row.id = system.group.path;
     row.group = &system.group;
@@ -195,8 +199,8 @@ class Writer {
     WriteFileSystems();
   }
 
-  void EachDevice(
-      const std::function<void(const Row&, const cgroups::BlockUsage&, const std::string&)>& write) {
+  void EachDevice(const std::function<void(const Row&, const cgroups::BlockUsage&,
+                                           const std::string&)>& write) {
     for (const Row& row : rows_) {
       for (const cgroups::BlockUsage& block : row.group->usage.block) {
         auto name = snapshot_.node.devices.find({block.major, block.minor});
@@ -281,7 +285,8 @@ class Writer {
                   {"kernelVersion", m.kernel},
                   {"osVersion", m.os_image}},
                  1);
-    text_.Family("container_scrape_error", "1 when something could not be measured, else 0", kGauge);
+    text_.Family("container_scrape_error", "1 when something could not be measured, else 0",
+                 kGauge);
     text_.Sample({}, snapshot_.problem.ok() ? 0 : 1);
     text_.Family("machine_scrape_error", "1 when the machine could not be read, else 0", kGauge);
     text_.Sample({}, m.cores > 0 && m.memory_bytes > 0 ? 0 : 1);

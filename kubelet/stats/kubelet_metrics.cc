@@ -163,7 +163,9 @@ void KubeletMetrics::RequestEnded(const Request& request, base::Nanos took) {
   request_seconds_.Observe(values, Seconds(took));
 }
 
-void KubeletMetrics::PodSynced(base::Nanos took) { worker_seconds_.Observe({"sync"}, Seconds(took)); }
+void KubeletMetrics::PodSynced(base::Nanos took) {
+  worker_seconds_.Observe({"sync"}, Seconds(took));
+}
 
 void KubeletMetrics::PodRunning(const v1::Pod&, base::Nanos since_seen) {
   start_seconds_.Observe({}, Seconds(since_seen));

@@ -111,7 +111,8 @@ void Family::Set(const std::vector<std::string>& values, double value) {
 void Family::Observe(const std::vector<std::string>& values, double value) {
   Series& series = SeriesOf(values);
   series.value += value;
-  const auto bucket = std::ranges::lower_bound(bounds_, value);  // le: a bound belongs to its bucket
+  const auto bucket =
+      std::ranges::lower_bound(bounds_, value);  // le: a bound belongs to its bucket
   ++series.counts[static_cast<size_t>(bucket - bounds_.begin())];
 }
 

@@ -46,7 +46,8 @@ class MetricsText {
   std::string name_, head_;  // head_ is empty once written
 };
 
-// A number as the exposition format has it: 1, 0.25, 1e+21, +Inf, NaN; the shortest that reads back.
+// A number as the exposition format has it: 1, 0.25, 1e+21, +Inf, NaN; the shortest that reads
+// back.
 std::string MetricNumber(double value);
 
 // One named metric, a series for each combination of label values.

@@ -3,9 +3,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -254,7 +256,8 @@ ProcessFigures ReadProcesses(const std::string& proc, const std::vector<int>& pi
     for (const std::string& name : *names) {
       char target[16];
       const ssize_t length = ::readlink(StrCat(dir, "/", name).c_str(), target, sizeof(target));
-      if (length > 0 && std::string_view(target, static_cast<size_t>(length)).starts_with("socket:"))
+      if (length > 0 &&
+          std::string_view(target, static_cast<size_t>(length)).starts_with("socket:"))
         ++figures.sockets;
     }
   }
@@ -262,6 +265,22 @@ ProcessFigures ReadProcesses(const std::string& proc, const std::vector<int>& pi
   auto limits = base::ReadFile(StrCat(proc, "/", pids.front(), "/limits"));
   if (limits.ok()) figures.max_open_files = MaxOpenFiles(*limits);
   return figures;
+}
+
+std::string GroupOfListener(const std::string& proc, const std::string& socket) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (socket.empty() || socket.size() >= sizeof(address.sun_path)) return "";
+  socket.copy(address.sun_path, socket.size());
+  const base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  ucred peer = {};
+  socklen_t size = sizeof(peer);
+  if (!fd.ok() ||
+      ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0 ||
+      ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid <= 1)
+    return "";
+  auto text = base::ReadFile(StrCat(proc, "/", peer.pid, "/cgroup"));
+  return text.ok() ? cgroups::GroupOfProcess(*text) : "";
 }
 
 absl::StatusOr<FolderUse> MeasureFolder(const std::string& path, size_t max_entries) {

@@ -45,6 +45,10 @@ absl::StatusOr<FsFigures> ReadFileSystem(const std::string& path, base::WallTime
 // Descriptors of the processes; who ends meanwhile does not count.
 ProcessFigures ReadProcesses(const std::string& proc, const std::vector<int>& pids);
 
+// The cgroup of the process that listens at a unix socket (SO_PEERCRED, unix(7)). Empty when it
+// cannot be told: nobody is there, or init holds the socket for somebody.
+std::string GroupOfListener(const std::string& proc, const std::string& socket);
+
 struct FolderUse {
   uint64_t bytes = 0;   // allocated on disk
   uint64_t inodes = 0;  // the folder itself counts; hard links once

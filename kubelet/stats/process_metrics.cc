@@ -24,8 +24,9 @@ void WriteStart(const ProcessStat& stat, const std::string& proc, MetricsText& t
   if (!booted) return;
   text.Family("process_start_time_seconds", "When this process began, in Unix time",
               MetricType::kGauge);
-  text.Sample({}, Seconds(booted->time_since_epoch()) + static_cast<double>(stat.start_ticks) /
-                                                            static_cast<double>(::sysconf(_SC_CLK_TCK)));
+  text.Sample(
+      {}, Seconds(booted->time_since_epoch()) +
+              static_cast<double>(stat.start_ticks) / static_cast<double>(::sysconf(_SC_CLK_TCK)));
 }
 
 void Write(MetricsText& text, const char* name, const char* help, MetricType type, double value) {

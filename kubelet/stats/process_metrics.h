@@ -15,8 +15,8 @@ void WriteProcessMetrics(MetricsText& text, const std::string& proc = "/proc");
 // Only process_start_time_seconds.
 void WriteProcessStart(MetricsText& text, const std::string& proc = "/proc");
 
-// Fields of /proc/<pid>/stat (proc_pid_stat(5)); nullopt when it is not one. The name in it may hold
-// anything, spaces and brackets included.
+// Fields of /proc/<pid>/stat (proc_pid_stat(5)); nullopt when it is not one. The name in it may
+// hold anything, spaces and brackets included.
 struct ProcessStat {
   uint64_t cpu_ticks = 0;  // user and system
   uint64_t start_ticks = 0;

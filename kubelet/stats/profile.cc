@@ -58,8 +58,8 @@ class Encoder {
     uint64_t start = 0, end = 0, offset = 0;
     char permissions[5] = {};
     int path = 0;
-    if (std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &start, &end,
-                    permissions, &offset, &path) < 4 ||
+    if (std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &start,
+                    &end, permissions, &offset, &path) < 4 ||
         permissions[2] != 'x' || path == 0)
       return;
     pprof::Mapping* mapping = profile_.add_mapping();

@@ -96,8 +96,11 @@ void ReadSystem(const StatsOptions& o, base::WallTime now, Snapshot* snapshot) {
     auto own = base::ReadFile(o.paths.proc + "/self/cgroup");
     if (own.ok()) kubelet = cgroups::GroupOfProcess(*own);
   }
+  const std::string runtime = o.runtime_group.empty()
+                                  ? GroupOfListener(o.paths.proc, o.runtime_socket)
+                                  : o.runtime_group;
   const std::pair<const char*, std::string> groups[] = {{"kubelet", kubelet},
-                                                        {"runtime", o.runtime_group},
+                                                        {"runtime", runtime},
                                                         {"misc", o.system_group},
                                                         {"pods", o.pods_group}};
   for (const auto& [name, path] : groups) {
@@ -175,8 +178,8 @@ void NameDevices(const StatsOptions& o, const std::optional<GroupFigures>& group
   for (const cgroups::BlockUsage& block : group->usage.block) {
     auto [it, added] = node->devices.try_emplace({block.major, block.minor});
     if (!added) continue;
-    auto text =
-        base::ReadFile(StrCat(o.paths.sys, "/dev/block/", block.major, ":", block.minor, "/uevent"));
+    auto text = base::ReadFile(
+        StrCat(o.paths.sys, "/dev/block/", block.major, ":", block.minor, "/uevent"));
     if (text.ok()) it->second = DeviceOf(*text);
   }
 }

@@ -16,8 +16,8 @@ struct MetricSample {
 };
 
 // Problems, one line each; `samples` (may be null) gets every sample that could be read.
-// Held are: HELP and TYPE once and before a family's samples, families in one piece, legal names and
-// labels, no series twice, counters called *_total and never negative, histograms with rising
+// Held are: HELP and TYPE once and before a family's samples, families in one piece, legal names
+// and labels, no series twice, counters called *_total and never negative, histograms with rising
 // buckets up to +Inf that agree with their count.
 std::vector<std::string> LintMetrics(std::string_view text,
                                      std::vector<MetricSample>* samples = nullptr);

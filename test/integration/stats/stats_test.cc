@@ -285,6 +285,18 @@ TEST_F(StatsTest, ServiceLevelsSayThatItIsWell) {
   }
 }
 
+TEST_F(StatsTest, ManyScrapersGetTheirAnswers) {
+  const std::string url = "http://127.0.0.1:" + std::to_string(port_);
+  const std::string answers =
+      RunCommand({"/bin/sh", "-c",
+                  "for i in $(seq 20); do for p in /stats/summary /metrics/cadvisor /metrics/resource; do "
+                  "curl -s --max-time 60 -o /dev/null -w '%{http_code} ' " + url + "$p & "
+                  "curl -s --max-time 0.01 -o /dev/null " + url + "$p & done; done; wait"}).output;
+  int good = 0;
+  for (size_t at = 0; (at = answers.find("200 ", at)) != std::string::npos; ++at) ++good;
+  EXPECT_EQ(good, 60) << answers;
+}
+
 TEST_F(StatsTest, PagesForPeopleAreOnTheSecurePortAlone) {
   const std::string flags = Ask("/flagz");
   EXPECT_THAT(flags, HasSubstr("\nkubelet flagz\nWarning: "));
@@ -306,6 +318,19 @@ TEST_F(StatsTest, AProfileIsTakenWhileTheAgentServes) {
   EXPECT_THAT(Ask("/debug/pprof/heap"), HasSubstr("<malloc version="));
   EXPECT_THAT(Ask("/debug/pprof/cmdline"), HasSubstr("--config="));
   EXPECT_EQ(Ask("/debug/pprof/goroutine"), "Unknown profile\n");
+}
+
+TEST_F(StatsTest, TheLogsVerbosityCanBeSet) {
+  const std::vector<std::string> put = {"-X", "PUT", "-d"};
+  auto set = [&](const std::string& level) {
+    std::vector<std::string> words = put;
+    words.push_back(level);
+    return Ask("/debug/flags/v", words);
+  };
+  EXPECT_EQ(set("4"), "successfully set klog.logging.verbosity to 4");
+  EXPECT_EQ(set("0"), "successfully set klog.logging.verbosity to 0");
+  EXPECT_THAT(set("loud"), HasSubstr("failed set klog.logging.verbosity loud"));
+  EXPECT_EQ(Ask("/debug/flags/v"), "unsupported http method");
 }
 
 TEST_F(StatsTest, ACheckpointIsMadeOfWhatIsThere) {

@@ -2,7 +2,9 @@
 // Folders that containers fill: measured whatever is in them.
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <string>
@@ -70,6 +72,21 @@ TEST_F(FolderTest, TooManyFilesOrLevelsAreNotCounted) {
 
 TEST_F(FolderTest, WhatIsNotThereIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(MeasureFolder(dir_ + "/nope").status()));
+}
+
+TEST_F(FolderTest, WhoListensAtASocketIsInAGroup) {
+  const std::string path = dir_ + "/s";
+  const base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, path.size());
+  ASSERT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(::listen(fd.get(), 1), 0);
+  auto own = base::ReadFile("/proc/self/cgroup");
+  ASSERT_TRUE(own.ok());
+  EXPECT_EQ(GroupOfListener("/proc", path), cgroups::GroupOfProcess(*own));
+  EXPECT_EQ(GroupOfListener("/proc", dir_ + "/nope"), "");
+  EXPECT_EQ(GroupOfListener("/proc", std::string(200, 'x')), "");
 }
 
 TEST(VolumeFolders, AreThoseTheKubeletMade) {

@@ -245,6 +245,15 @@ TEST_F(SummaryTest, ContainerMetricsGoByGroup) {
   EXPECT_THAT(written, Not(HasSubstr("container_oom_events_total")));  // no file told of any
 }
 
+TEST_F(SummaryTest, OneGroupOfTwoSystemPartsIsOneInMetrics) {
+  Group("/system", 1000, 100);
+  o_.kubelet_group = o_.runtime_group = "/system";
+  EXPECT_EQ(MakeSummary(Take(StatsDepth::kFull), {}).node().systemcontainers_size(), 3);
+  MetricsText text;
+  WriteContainerMetrics(Take(StatsDepth::kFull), {}, text);
+  EXPECT_THAT(test::LintMetrics(text.Take()), IsEmpty());
+}
+
 TEST_F(SummaryTest, AScrapeThatLacksSomethingSaysSo) {
   MetricsText text;
   WriteResourceMetrics({}, true, text);
