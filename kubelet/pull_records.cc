@@ -124,7 +124,8 @@ bool MergeCredentials(const config::ImagePullCredentials& more,
   }
   bool changed = false;
   for (const auto& secret : more.kubernetessecrets()) changed |= MergeSecret(secret, all);
-  for (const auto& account : more.kubernetesserviceaccounts()) changed |= MergeAccount(account, all);
+  for (const auto& account : more.kubernetesserviceaccounts())
+    changed |= MergeAccount(account, all);
   return changed;
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which images were pulled with whose credentials, so that a pod may not use another's private image
-// just because it is here (KEP-2535, imagePullCredentialsVerificationPolicy).
+// Which images were pulled with whose credentials, so that a pod may not use another's private
+// image just because it is here (KEP-2535, imagePullCredentialsVerificationPolicy).
 //
-// Records are upstream's files: <root>/image_manager/pulling/sha256-<hash of the image's name> while
-// an image is pulled, pulled/sha256-<hash of its id> afterwards (kubelet.config.k8s.io/v1beta1). A
-// record that cannot be read lets nobody in without a pull. Loop only; small local files.
+// Records are upstream's files: <root>/image_manager/pulling/sha256-<hash of the image's name>
+// while an image is pulled, pulled/sha256-<hash of its id> afterwards
+// (kubelet.config.k8s.io/v1beta1). A record that cannot be read lets nobody in without a pull. Loop
+// only; small local files.
 #pragma once
 
 #include <map>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Asks the API server who holds a token and who may do what. Loop only.
 //
-// As upstream's webhooks, a question is put up to five times, 500 ms apart and each time half as long
-// again (with up to a fifth more by chance), when the server may answer another time: no connection,
-// 429, 500, 503 and 504. Whatever else it says, and the last failure, is the answer; nobody is let in
-// by an error.
+// As upstream's webhooks, a question is put up to five times, 500 ms apart and each time half as
+// long again (with up to a fifth more by chance), when the server may answer another time: no
+// connection, 429, 500, 503 and 504. Whatever else it says, and the last failure, is the answer;
+// nobody is let in by an error.
 #pragma once
 
 #include <cstdint>

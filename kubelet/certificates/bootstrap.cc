@@ -117,7 +117,7 @@ absl::StatusOr<NodeIdentity> FindNodeIdentity(const NodeIdentityOptions& options
   identity.bootstrap = std::move(bootstrap);
   if (!options.rotate) return identity;
   if (identity.config.user.certificate.empty()) {
-    KLOG_WARNING("rotateCertificates has nothing to rotate: the kubeconfig has no client certificate",
+    KLOG_WARNING("rotateCertificates: the kubeconfig has no client certificate to rotate",
                  {"kubeconfig", options.kubeconfig});
     return identity;
   }

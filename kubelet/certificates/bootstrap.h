@@ -31,11 +31,11 @@ struct NodeIdentity {
   bool replace_at_once = false;    // CertificateKeeperOptions::at_once
 };
 
-// Upstream's rules: a kubeconfig whose client certificates are all valid is used as it is. Otherwise
-// --bootstrap-kubeconfig must be readable, and a kubeconfig is written that points to the
+// Upstream's rules: a kubeconfig whose client certificates are all valid is used as it is.
+// Otherwise --bootstrap-kubeconfig must be readable, and a kubeconfig is written that points to the
 // certificate directory. With rotation, a certificate that the kubeconfig brings along is copied
-// there, used from there, and replaced at once (kubeadm's on control planes is broader than a node's
-// own). Errors name the file.
+// there, used from there, and replaced at once (kubeadm's on control planes is broader than a
+// node's own). Errors name the file.
 absl::StatusOr<NodeIdentity> FindNodeIdentity(const NodeIdentityOptions& options,
                                               base::WallTime now);
 

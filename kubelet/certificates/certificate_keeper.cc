@@ -137,7 +137,8 @@ Task<void> CertificateKeeper::Ask(SigningWish wish, std::shared_ptr<SigningAttem
   attempt->tasks.Cancel();
 }
 
-Task<void> CertificateKeeper::Watch(CertificateTemplate wanted, std::shared_ptr<SigningAttempt> attempt) {
+Task<void> CertificateKeeper::Watch(CertificateTemplate wanted,
+                                    std::shared_ptr<SigningAttempt> attempt) {
   const base::MonoTime deadline = loop_.clock().Monotonic() + o_.signing_timeout;
   for (;;) {
     const bool woken = co_await changed_.WaitUntil(loop_.clock(), deadline);

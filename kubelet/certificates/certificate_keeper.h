@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps one certificate of the node good: the first one, and the next in good time.
 //
-// The present certificate is replaced after 70-90 % of its lifetime (chosen once for each by chance),
-// at once when it is missing or expired, and when it does not say any more what it should. Times are
-// compared with the wall clock again each minute and at every event, so a clock that is stepped, or a
-// machine that slept, changes when we ask and nothing else. A request waits 15 minutes for its
-// signature; then, and after every failure, another try follows (2 s doubling to 32 s, for ever).
+// The present certificate is replaced after 70-90 % of its lifetime (chosen once for each by
+// chance), at once when it is missing or expired, and when it does not say any more what it should.
+// Times are compared with the wall clock again each minute and at every event, so a clock that is
+// stepped, or a machine that slept, changes when we ask and nothing else. A request waits 15
+// minutes for its signature; then, and after every failure, another try follows (2 s doubling to 32
+// s, for ever).
 //
 // Loop only. Files: certificate_store.h.
 #pragma once

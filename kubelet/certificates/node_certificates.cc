@@ -61,7 +61,8 @@ NodeCertificates::NodeCertificates(base::Loop& loop, NodeCertificatesOptions opt
   keeper.rotate = options_.identity.rotate;
   keeper.at_once = identity.replace_at_once;
   client_ = std::make_unique<CertificateKeeper>(
-      loop_, std::move(keeper), [this] { return std::optional(ClientTemplate(options_.node_name)); },
+      loop_, std::move(keeper),
+      [this] { return std::optional(ClientTemplate(options_.node_name)); },
       [this](bool valid) { return valid || !bootstrap_api_ ? api_.get() : bootstrap_api_.get(); },
       [this] { transport_->CredentialsChanged(); });
 }

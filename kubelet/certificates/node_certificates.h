@@ -51,8 +51,8 @@ class NodeCertificates {
   // REQUIRES: awaited before destruction, once started.
   base::Task<void> Close() { co_await tasks_.CancelAndJoin(); }
 
-  // For metrics: certificate_manager_{client,server}_ttl_seconds; nullopt: not ours to keep, or none
-  // yet. And server_expiration_renew_errors.
+  // For metrics: certificate_manager_{client,server}_ttl_seconds; nullopt: not ours to keep, or
+  // none yet. And server_expiration_renew_errors.
   std::optional<base::WallTime> ClientExpiry() const;
   std::optional<base::WallTime> ServingExpiry() const;
   int64_t serving_failures() const { return serving_ ? serving_->failures() : 0; }

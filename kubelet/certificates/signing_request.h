@@ -21,11 +21,11 @@ struct SigningWish {
   std::string key_pem;
 };
 
-// The signed certificate, PEM. A request of the wished name that is there already, for the same key,
-// is waited for as if it were ours. Waits without end: the caller has the deadline. While the server
-// is away once the request is made, it is asked again; errors are PermissionDenied (denied), Aborted
-// (failed, gone, replaced), FailedPrecondition (the request that is there is not what we would
-// make), and what making it met.
+// The signed certificate, PEM. A request of the wished name that is there already, for the same
+// key, is waited for as if it were ours. Waits without end: the caller has the deadline. While the
+// server is away once the request is made, it is asked again; errors are PermissionDenied (denied),
+// Aborted (failed, gone, replaced), FailedPrecondition (the request that is there is not what we
+// would make), and what making it met.
 base::Task<absl::StatusOr<std::string>> RequestCertificate(base::Loop& loop,
                                                            client::ApiServer& api,
                                                            SigningWish wish);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of a node's certificates: asked for, approved or not, renewed in time, on clocks that jump.
+// The life of a node's certificates: asked for, approved or not, renewed in time, on clocks that
+// jump.
 #include "kubelet/certificates/certificate_keeper.h"
 
 #include <gtest/gtest.h>
@@ -270,8 +271,8 @@ TEST_F(KeeperTest, AddressesThatChangeWhileWeWaitEndTheWait) {
   EXPECT_EQ(keeper_->current()->subject.ips, std::vector<std::string>{"10.0.0.8"});
 }
 
-// Over real connections: who may only ask for a certificate gets one, and what waited for it goes on
-// as the node.
+// Over real connections: who may only ask for a certificate gets one, and what waited for it goes
+// on as the node.
 TEST(BootstrapTest, AFreshMachineBecomesTheNode) {
   ::signal(SIGPIPE, SIG_IGN);
   base::TempDir dir;

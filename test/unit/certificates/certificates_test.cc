@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a node's certificates say, are called, and when the next is due; their files; who the node is
-// when it starts.
+// What a node's certificates say, are called, and when the next is due; their files; who the node
+// is when it starts.
 #include "kubelet/certificates/certificate.h"
 
 #include <gtest/gtest.h>
@@ -119,8 +119,9 @@ TEST(JudgeTest, OnlyWhatIsApprovedAndIssuedCounts) {
   EXPECT_EQ(Judge(Request({"Approved"}), "u1").certificate, "");
   EXPECT_EQ(Judge(Request({"Approved"}, "pem"), "u1").certificate, "pem");
   const auto denied = Judge(Request({"Denied"}, "pem"), "u1");
-  EXPECT_EQ(denied.failure, absl::PermissionDeniedError("certificate signing request csr-1 is denied, "
-                                                        "reason: Because, message: so there"));
+  EXPECT_EQ(denied.failure,
+            absl::PermissionDeniedError("certificate signing request csr-1 is denied, "
+                                        "reason: Because, message: so there"));
   EXPECT_EQ(denied.certificate, "");
   EXPECT_TRUE(absl::IsAborted(Judge(Request({"Approved", "Failed"}), "u1").failure));
   EXPECT_TRUE(absl::IsAborted(Judge(Request({"Approved"}, "pem"), "u2").failure)) << "a namesake";
