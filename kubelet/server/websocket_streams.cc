@@ -238,6 +238,12 @@ class Translation {
       in.Feed({block, *got});
     }
     client_left_ = true;
+    // Not every runtime takes the end of the connection for that of the command's input.
+    for (const State& state : states_) {
+      if (!state.stream->from_client || state.input_over) continue;
+      std::string fin = SpdyEncoder::Data(state.id, "", true);
+      static_cast<void>(co_await to_runtime_->Write(std::move(fin)));  // who has gone needs no end
+    }
     ended_.Set(true);
   }
 

@@ -126,7 +126,7 @@ TEST_F(NodectlStreamsTest, ExecAtATerminalIsRawAndFollowsItsSize) {
   type("until [ \"$(stty size)\" = '44 111' ]; do sleep 0.05; done; echo si''zed\r");
   EXPECT_THAT(ReadUntil(terminal.get(), "sized"), HasSubstr("sized"));
   // Ctrl-C is the shell's affair, not ours.
-  type("echo sle''eping; sleep 100\r");
+  type("echo sle''eping; sleep 3\r");
   ReadUntil(terminal.get(), "sleeping\r\n");
   type("\x03");
   type("echo still he''re; exit 5\r");
