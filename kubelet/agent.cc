@@ -109,7 +109,10 @@ Task<absl::Status> Agent::PrepareCgroups() {
 }
 
 void Agent::StartSources() {
-  auto on_update = [this](SourceUpdate update) { parts_->pods->Apply(std::move(update)); };
+  auto on_update = [this](SourceUpdate update) {
+    if (cluster_) cluster_->StaticPods(update);
+    parts_->pods->Apply(std::move(update));
+  };
   auto on_problem = [this](SourceProblem problem) {
     KLOG_ERROR("Cannot use a manifest", {"source", problem.object}, {"err", problem.message});
     parts_->events.NodeEvent(EventType::kWarning, "FailedValidation",
@@ -141,11 +144,41 @@ void Agent::StartSources() {
 }
 
 void Agent::JoinCluster() {
+  auto changed = [this] { cluster_->NodeChanged(); };
+  RuntimeStateOptions runtime;
+  runtime.pod_cidr = options_.config.podcidr();
+  auto relist = [this] { return parts_->pleg.last_relist(); };
+  parts_->runtime_state = std::make_unique<RuntimeState>(loop_, *parts_->runtime, std::move(runtime),
+                                                         relist, changed);
+  PressureWatchOptions pressure;
+  pressure.root_dir = options_.root_dir;
+  PressureState thresholds(ThresholdsOf(options_.config),
+                           DurationOf(options_.config.evictionpressuretransitionperiod()));
+  parts_->pressure = std::make_unique<PressureWatch>(loop_, std::move(thresholds),
+                                                     std::move(pressure), changed);
+  parts_->tasks.Spawn("runtime state", parts_->runtime_state->Run());
+  parts_->tasks.Spawn("pressure", parts_->pressure->Run());
+
+  parts_->pods->OnReport([this](const PodReport& report) { cluster_->Report(report); });
+  parts_->events.SetListener([this](const v1::Event& event, const std::string& key) {
+    cluster_->RecordEvent(event, key);
+  });
   ClusterHooks hooks;
-  hooks.node_state = [] { return NodeState(); };
-  hooks.on_pod_cidr = [](const std::string&) {};
+  hooks.node_state = [this] { return State(); };
+  hooks.on_pod_cidr = [this](const std::string& cidr) { parts_->runtime_state->SetPodCidr(cidr); };
+  hooks.on_pods = [this](SourceUpdate update) { parts_->pods->Apply(std::move(update)); };
   cluster_->Start(NodeSettingsOf(options_, node_name_, parts_->capacity, runtime_version_),
-                  parts_->events, std::move(hooks));
+                  StaticSourcesOf(options_), parts_->events, std::move(hooks));
+}
+
+NodeState Agent::State() const {
+  NodeState state;
+  parts_->runtime_state->Fill(&state);
+  const Pressures& pressure = parts_->pressure->now();
+  state.memory_pressure = pressure.memory;
+  state.disk_pressure = pressure.disk;
+  state.pid_pressure = pressure.pid;
+  return state;
 }
 
 Task<absl::Status> Agent::Adopt() {
@@ -193,6 +226,7 @@ Task<absl::Status> Agent::Start() {
   CO_RETURN_IF_ERROR(cgroups);
   absl::Status adopted = co_await Adopt();
   CO_RETURN_IF_ERROR(adopted);
+  if (cluster_) JoinCluster();
   StartSources();
   if (parts_->stats) {
     HttpRoutes more;
@@ -209,12 +243,15 @@ Task<absl::Status> Agent::Start() {
   if (options_.config.enableserver()) {
     KubeletServerOptions server = ServerOf(options_, node_name_);
     parts_->stats->AddTo(&server);
-    parts_->server = std::make_unique<KubeletServer>(loop_, *this, *parts_->runtime,
-                                                     std::move(server), nullptr, nullptr);
+    if (cluster_) parts_->reviews = std::make_unique<auth::ApiReviews>(loop_, cluster_->api());
+    auth::ApiReviews* reviews = parts_->reviews.get();
+    const bool tokens = options_.config.authentication().webhook().enabled();
+    parts_->server =
+        std::make_unique<KubeletServer>(loop_, *this, *parts_->runtime, std::move(server),
+                                        tokens ? reviews : nullptr, reviews);
     absl::Status serving = co_await parts_->server->Start();
     CO_RETURN_IF_ERROR(serving);
   }
-  if (cluster_) JoinCluster();
   KLOG_INFO("Started kubelet", {"node", node_name_}, {"pods", parts_->pleg.KnownPods().size()});
   co_return absl::OkStatus();
 }
@@ -222,9 +259,9 @@ Task<absl::Status> Agent::Start() {
 Task<void> Agent::Shutdown() {
   if (!parts_) co_return;
   if (parts_->server) co_await parts_->server->Close();
+  co_await parts_->local_api.Close();
   if (parts_->stats) co_await parts_->stats->Close();
   if (parts_->healthz) co_await parts_->healthz->Close();
-  co_await parts_->local_api.Close();
   if (parts_->file_source) co_await parts_->file_source->Stop();
   if (parts_->url_source) co_await parts_->url_source->Stop();
   if (cluster_) co_await cluster_->Close();

@@ -16,6 +16,7 @@
 namespace keelson::kubelet {
 
 class Cluster;
+struct NodeState;
 
 class Agent : public NodeView {
  public:
@@ -47,6 +48,7 @@ class Agent : public NodeView {
   absl::Status MakeDirs();
   void StartSources();
   void JoinCluster();
+  NodeState State() const;
   base::Task<absl::Status> Connect();
   base::Task<absl::Status> PrepareCgroups();
   base::Task<absl::Status> Adopt();

@@ -10,11 +10,14 @@
 #include "csi/pod_volumes.h"
 #include "kubelet/agent.h"
 #include "kubelet/agent_settings.h"
+#include "kubelet/auth/api_reviews.h"
 #include "kubelet/agent_stats.h"
 #include "kubelet/cluster/cluster.h"
 #include "kubelet/events.h"
 #include "kubelet/idle_memory.h"
 #include "kubelet/logs/log_rotator.h"
+#include "kubelet/node/pressure.h"
+#include "kubelet/node/runtime_state.h"
 #include "kubelet/node_images.h"
 #include "kubelet/pod_manager.h"
 #include "kubelet/server/healthz.h"
@@ -89,8 +92,11 @@ struct Agent::Parts {
   std::unique_ptr<sources::FileSource> file_source;
   std::unique_ptr<sources::UrlSource> url_source;
   std::unique_ptr<LogRotator> rotator;
+  std::unique_ptr<RuntimeState> runtime_state;  // both null on a node without a cluster
+  std::unique_ptr<PressureWatch> pressure;
   LocalApi local_api;
   std::unique_ptr<HealthzServer> healthz;
+  std::unique_ptr<auth::ApiReviews> reviews;  // null on a node without a cluster
   std::unique_ptr<KubeletServer> server;
   base::TaskGroup tasks;
 };

@@ -187,10 +187,16 @@ cri::NodeKeyring::Places KeyringPlaces(const KubeletOptions& o) {
   return cri::NodeKeyring::DefaultPlaces(o.root_dir, ::getcwd(cwd, sizeof(cwd) - 1) ? cwd : "/",
                                          home ? home : "");
 }
-std::set<PodSource> SourcesOf(const KubeletOptions& o) {
+std::set<PodSource> StaticSourcesOf(const KubeletOptions& o) {
   std::set<PodSource> sources;
   if (!o.config.staticpodpath().empty()) sources.insert(PodSource::kFile);
   if (!o.config.staticpodurl().empty()) sources.insert(PodSource::kUrl);
+  return sources;
+}
+
+std::set<PodSource> SourcesOf(const KubeletOptions& o) {
+  std::set<PodSource> sources = StaticSourcesOf(o);
+  if (!o.kubeconfig.empty()) sources.insert(PodSource::kApi);
   return sources;
 }
 LocalApiOptions LocalApiOf(const KubeletOptions& o) {

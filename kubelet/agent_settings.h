@@ -31,6 +31,7 @@ PodPaths PathsOf(const KubeletOptions& o);
 KubeletServerOptions ServerOf(const KubeletOptions& o, const std::string& node);
 LocalApiOptions LocalApiOf(const KubeletOptions& o);
 WorkerOptions WorkerOf(const KubeletOptions& o);
+std::set<PodSource> StaticSourcesOf(const KubeletOptions& o);
 std::set<PodSource> SourcesOf(const KubeletOptions& o);
 // Of the working directory and HOME too.
 cri::NodeKeyring::Places KeyringPlaces(const KubeletOptions& o);

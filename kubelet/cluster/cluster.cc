@@ -34,6 +34,21 @@ client::ClientOptions HeartbeatOptions(const KubeletOptions& o) {
   return client;
 }
 
+// The sink has limits and repeats of its own.
+client::ClientOptions EventOptions(const KubeletOptions& o) {
+  client::ClientOptions client = GeneralOptions(o);
+  client.qps = 0;
+  client.max_retries = 0;
+  return client;
+}
+
+EventSinkOptions SinkOptions(const KubeletOptions& o) {
+  EventSinkOptions sink;
+  sink.qps = o.config.eventrecordqps();
+  sink.burst = o.config.eventburst();
+  return sink;
+}
+
 NodeKeeperOptions KeeperOptions(const KubeletOptions& o, NodeSettings settings) {
   NodeKeeperOptions keeper;
   keeper.settings = std::move(settings);
@@ -71,7 +86,9 @@ Cluster::Cluster(base::Loop& loop, const KubeletOptions& options, std::string no
       transport_(std::move(transport)),
       api_(Client(GeneralOptions(options))),
       heartbeat_(Client(HeartbeatOptions(options))),
+      event_api_(Client(EventOptions(options))),
       objects_(loop, *api_),
+      event_sink_(loop, *event_api_, SinkOptions(options)),
       tasks_(loop) {}
 
 Cluster::~Cluster() = default;
@@ -80,18 +97,31 @@ std::unique_ptr<client::ApiServer> Cluster::Client(client::ClientOptions options
   return client::NewHttpApiServer(loop_, transport_, options);
 }
 
-void Cluster::Start(NodeSettings settings, EventRecorder& events, ClusterHooks hooks) {
+void Cluster::Start(NodeSettings settings, std::set<PodSource> static_sources,
+                    EventRecorder& events, ClusterHooks hooks) {
   node_ = std::make_unique<NodeKeeper>(loop_, *heartbeat_, events,
                                        KeeperOptions(options_, std::move(settings)),
                                        std::move(hooks.node_state), std::move(hooks.on_pod_cidr));
   LeaseKeeperOptions lease;
   lease.node_name = node_name_;
   lease.duration_seconds = options_.config.nodeleasedurationseconds();
-  lease_ =
-      std::make_unique<LeaseKeeper>(loop_, *heartbeat_, lease, [this] { return node_->node(); });
+  auto node = [this] { return node_->node(); };
+  lease_ = std::make_unique<LeaseKeeper>(loop_, *heartbeat_, lease, node);
+  ApiPodsOptions pods;
+  pods.node_name = node_name_;
+  pods_ = std::make_unique<ApiPods>(loop_, *api_, pods, std::move(hooks.on_pods));
+  MirrorPodsOptions mirrors;
+  mirrors.sources = std::move(static_sources);
+  mirrors_ = std::make_unique<MirrorPods>(loop_, *api_, *pods_, node, std::move(mirrors));
+  statuses_ = std::make_unique<StatusManager>(loop_, *api_, *pods_);
+
   objects_.Start();
   tasks_.Spawn("node", node_->Run());
   tasks_.Spawn("node lease", lease_->Run());
+  tasks_.Spawn("events", event_sink_.Run());
+  tasks_.Spawn("pods", pods_->Run());
+  tasks_.Spawn("mirror pods", mirrors_->Run());
+  tasks_.Spawn("pod statuses", statuses_->Run());
 }
 
 void Cluster::NodeChanged() {

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -15,6 +16,10 @@
 #include "kubelet/client/api_server.h"
 #include "kubelet/client/http_api_server.h"
 #include "kubelet/cluster/api_objects.h"
+#include "kubelet/cluster/api_pods.h"
+#include "kubelet/cluster/event_sink.h"
+#include "kubelet/cluster/mirror_pods.h"
+#include "kubelet/cluster/status_manager.h"
 #include "kubelet/event_recorder.h"
 #include "kubelet/node/lease_keeper.h"
 #include "kubelet/node/node_keeper.h"
@@ -26,6 +31,7 @@ namespace keelson::kubelet {
 struct ClusterHooks {
   std::function<NodeState()> node_state;
   std::function<void(const std::string& pod_cidr)> on_pod_cidr;
+  std::function<void(SourceUpdate)> on_pods;  // those bound to this node
 };
 
 class Cluster {
@@ -41,8 +47,18 @@ class Cluster {
   client::ApiServer& api() { return *api_; }
   // What pods name: ConfigMaps, Secrets, tokens, runtime classes.
   csi::ObjectSource& objects() { return objects_; }
-  // Registers the node and keeps saying that and how it is.
-  void Start(NodeSettings settings, EventRecorder& events, ClusterHooks hooks);
+  // Registers the node, keeps saying that and how it is, and begins to deliver pods. `static_sources`
+  // are those that StaticPods will hear of.
+  void Start(NodeSettings settings, std::set<PodSource> static_sources, EventRecorder& events,
+             ClusterHooks hooks);
+  // What a source of static pods wants now. REQUIRES: started.
+  void StaticPods(const SourceUpdate& update) { mirrors_->Apply(update); }
+  // How a pod is now, for its status at the API server. REQUIRES: started.
+  void Report(const PodReport& report) { statuses_->Set(report); }
+  // For EventLog::SetListener.
+  void RecordEvent(const k8s::v1::Event& event, const std::string& key) {
+    event_sink_.Record(event, key);
+  }
   // Something that hooks.node_state tells has changed.
   void NodeChanged();
   base::Task<void> Close();
@@ -59,9 +75,14 @@ class Cluster {
   // Limits of their own, so that a burst of one kind holds up nothing of another.
   std::unique_ptr<client::ApiServer> api_;
   std::unique_ptr<client::ApiServer> heartbeat_;
+  std::unique_ptr<client::ApiServer> event_api_;
   ApiObjects objects_;
+  EventSink event_sink_;
   std::unique_ptr<NodeKeeper> node_;
   std::unique_ptr<LeaseKeeper> lease_;
+  std::unique_ptr<ApiPods> pods_;
+  std::unique_ptr<MirrorPods> mirrors_;
+  std::unique_ptr<StatusManager> statuses_;
   base::TaskGroup tasks_;
 };
 
