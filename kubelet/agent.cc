@@ -62,14 +62,39 @@ absl::Status Agent::MakeParts() {
   auto allocatable = AllocatableOf(options_, *capacity);
   if (!allocatable.ok()) return allocatable.status();
   NodeConfigOptions config = NodeConfigOf(options_, *capacity, *allocatable, v2);
-  parts_ = std::make_unique<Parts>(loop_, options_, node_name_, *std::move(runtime),
-                                   *std::move(groups), *capacity, *allocatable, std::move(config),
-                                   *this, cluster_ ? &cluster_->objects() : nullptr);
+  const auto& unsafe = options_.config.allowedunsafesysctls();
+  auto sysctls = SysctlPolicy::Make({unsafe.begin(), unsafe.end()});
+  RETURN_IF_ERROR(sysctls.status());
+  parts_ = std::make_unique<Parts>(
+      loop_, options_, node_name_, *std::move(runtime), *std::move(groups), *capacity, *allocatable,
+      std::move(config), *std::move(sysctls), *this, cluster_ ? &cluster_->objects() : nullptr);
+  RETURN_IF_ERROR(MakeImageCredentials());
   if (options_.config.enableserver())
     parts_->stats = std::make_unique<AgentStats>(
         AgentStatsDeps{loop_, *parts_->runtime, *parts_->cgroups, *parts_->pods, parts_->pleg,
                        parts_->prober, parts_->services, *this},
         options_, node_name_);
+  return absl::OkStatus();
+}
+
+// What pods' images may be pulled with, and who may use those that are here.
+absl::Status Agent::MakeImageCredentials() {
+  Parts& p = *parts_;
+  if (!options_.image_credential_provider_config.empty()) {
+    auto plugins = cri::CredentialPlugins::Load(loop_, options_.image_credential_provider_config,
+                                                options_.image_credential_provider_bin_dir);
+    RETURN_IF_ERROR(plugins.status());
+    p.plugins = *std::move(plugins);
+    p.images.set_plugins(p.plugins.get());
+  }
+  if (cluster_) {
+    p.images.set_objects(&cluster_->objects());
+    p.accounts = std::make_unique<ApiServiceAccounts>(cluster_->api(), cluster_->objects());
+    if (p.plugins) p.plugins->set_service_accounts(p.accounts.get());
+  }
+  p.records =
+      std::make_unique<PullRecords>(loop_.clock(), options_.root_dir, PullPolicyOf(options_));
+  p.images.set_records(p.records.get());
   return absl::OkStatus();
 }
 
@@ -108,6 +133,14 @@ Task<absl::Status> Agent::PrepareCgroups() {
   co_return base::Annotate(made, "make the pods' root cgroup");
 }
 
+// serverTLSBootstrap: the cluster signs what the server shows, unless the operator brought a pair.
+void Agent::UseClusterCertificate(KubeletServerOptions* server) const {
+  ServingCertificateOptions& shown = server->certificate;
+  if (!cluster_ || !options_.config.servertlsbootstrap() || !shown.cert_file.empty()) return;
+  shown.cert_file = shown.key_file = NodeCertificates::ServingPath(options_.cert_dir);
+  shown.may_come_later = true;
+}
+
 void Agent::StartSources() {
   auto on_update = [this](SourceUpdate update) {
     if (cluster_) cluster_->StaticPods(update);
@@ -141,44 +174,6 @@ void Agent::StartSources() {
         std::make_unique<sources::UrlSource>(loop_, std::move(url), on_update, on_problem);
     parts_->url_source->Start();
   }
-}
-
-void Agent::JoinCluster() {
-  auto changed = [this] { cluster_->NodeChanged(); };
-  RuntimeStateOptions runtime;
-  runtime.pod_cidr = options_.config.podcidr();
-  auto relist = [this] { return parts_->pleg.last_relist(); };
-  parts_->runtime_state = std::make_unique<RuntimeState>(loop_, *parts_->runtime, std::move(runtime),
-                                                         relist, changed);
-  PressureWatchOptions pressure;
-  pressure.root_dir = options_.root_dir;
-  PressureState thresholds(ThresholdsOf(options_.config),
-                           DurationOf(options_.config.evictionpressuretransitionperiod()));
-  parts_->pressure = std::make_unique<PressureWatch>(loop_, std::move(thresholds),
-                                                     std::move(pressure), changed);
-  parts_->tasks.Spawn("runtime state", parts_->runtime_state->Run());
-  parts_->tasks.Spawn("pressure", parts_->pressure->Run());
-
-  parts_->pods->OnReport([this](const PodReport& report) { cluster_->Report(report); });
-  parts_->events.SetListener([this](const v1::Event& event, const std::string& key) {
-    cluster_->RecordEvent(event, key);
-  });
-  ClusterHooks hooks;
-  hooks.node_state = [this] { return State(); };
-  hooks.on_pod_cidr = [this](const std::string& cidr) { parts_->runtime_state->SetPodCidr(cidr); };
-  hooks.on_pods = [this](SourceUpdate update) { parts_->pods->Apply(std::move(update)); };
-  cluster_->Start(NodeSettingsOf(options_, node_name_, parts_->capacity, runtime_version_),
-                  StaticSourcesOf(options_), parts_->events, std::move(hooks));
-}
-
-NodeState Agent::State() const {
-  NodeState state;
-  parts_->runtime_state->Fill(&state);
-  const Pressures& pressure = parts_->pressure->now();
-  state.memory_pressure = pressure.memory;
-  state.disk_pressure = pressure.disk;
-  state.pid_pressure = pressure.pid;
-  return state;
 }
 
 Task<absl::Status> Agent::Adopt() {
@@ -226,6 +221,7 @@ Task<absl::Status> Agent::Start() {
   CO_RETURN_IF_ERROR(cgroups);
   absl::Status adopted = co_await Adopt();
   CO_RETURN_IF_ERROR(adopted);
+  WatchShutdown();
   if (cluster_) JoinCluster();
   StartSources();
   if (parts_->stats) {
@@ -242,13 +238,13 @@ Task<absl::Status> Agent::Start() {
   }
   if (options_.config.enableserver()) {
     KubeletServerOptions server = ServerOf(options_, node_name_);
+    UseClusterCertificate(&server);
     parts_->stats->AddTo(&server);
     if (cluster_) parts_->reviews = std::make_unique<auth::ApiReviews>(loop_, cluster_->api());
     auth::ApiReviews* reviews = parts_->reviews.get();
     const bool tokens = options_.config.authentication().webhook().enabled();
-    parts_->server =
-        std::make_unique<KubeletServer>(loop_, *this, *parts_->runtime, std::move(server),
-                                        tokens ? reviews : nullptr, reviews);
+    parts_->server = std::make_unique<KubeletServer>(
+        loop_, *this, *parts_->runtime, std::move(server), tokens ? reviews : nullptr, reviews);
     absl::Status serving = co_await parts_->server->Start();
     CO_RETURN_IF_ERROR(serving);
   }

@@ -16,6 +16,7 @@
 namespace keelson::kubelet {
 
 class Cluster;
+struct KubeletServerOptions;
 struct NodeState;
 
 class Agent : public NodeView {
@@ -46,7 +47,10 @@ class Agent : public NodeView {
   absl::Status CheckNode();
   absl::Status MakeParts();
   absl::Status MakeDirs();
+  absl::Status MakeImageCredentials();
+  void UseClusterCertificate(KubeletServerOptions* server) const;
   void StartSources();
+  void WatchShutdown();
   void JoinCluster();
   NodeState State() const;
   base::Task<absl::Status> Connect();

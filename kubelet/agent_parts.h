@@ -10,14 +10,16 @@
 #include "csi/pod_volumes.h"
 #include "kubelet/agent.h"
 #include "kubelet/agent_settings.h"
-#include "kubelet/auth/api_reviews.h"
 #include "kubelet/agent_stats.h"
+#include "kubelet/auth/api_reviews.h"
 #include "kubelet/cluster/cluster.h"
+#include "kubelet/cluster/service_accounts.h"
 #include "kubelet/events.h"
 #include "kubelet/idle_memory.h"
 #include "kubelet/logs/log_rotator.h"
 #include "kubelet/node/pressure.h"
 #include "kubelet/node/runtime_state.h"
+#include "kubelet/node/shutdown.h"
 #include "kubelet/node_images.h"
 #include "kubelet/pod_manager.h"
 #include "kubelet/server/healthz.h"
@@ -34,7 +36,7 @@ struct Agent::Parts {
   Parts(base::Loop& loop, const KubeletOptions& o, const std::string& node,
         std::unique_ptr<cri::GrpcRuntime> connected, std::unique_ptr<cgroups::PodCgroups> groups,
         NodeCapacity node_capacity, NodeAllocatable node_allocatable,
-        NodeConfigOptions config_options, NodeView& view,
+        NodeConfigOptions config_options, SysctlPolicy sysctls, NodeView& view,
         csi::ObjectSource* objects)
       : runtime(std::move(connected)),
         cgroups(std::move(groups)),
@@ -57,10 +59,9 @@ struct Agent::Parts {
                idle_memory.Touch();
                pods->OnRuntimeChange(uid);
              }),
-        admission(allocatable),
-        services{loop,   *runtime, pleg,    *files, *volumes,       *cgroups,
-                 images, events,   *config, prober, prober.hooks(), WorkerOf(o),
-                 objects},
+        admission(allocatable, std::move(sysctls)),
+        services{loop,   *runtime, pleg,   *files,         *volumes,    *cgroups, images,
+                 events, *config,  prober, prober.hooks(), WorkerOf(o), objects},
         pods(std::make_unique<PodManager>(services, SourcesOf(o), admission)),
         local_api(loop, view, LocalApiOf(o), runtime.get()),
         tasks(loop) {}
@@ -81,6 +82,9 @@ struct Agent::Parts {
   EventLog events;
   std::unique_ptr<PodFiles> files;
   std::unique_ptr<csi::PodVolumes> volumes;
+  std::unique_ptr<cri::CredentialPlugins> plugins;  // the first two may be null
+  std::unique_ptr<ApiServiceAccounts> accounts;
+  std::unique_ptr<PullRecords> records;
   NodeImages images;
   std::unique_ptr<PodConfigurator> config;
   probes::NodeProber prober;
@@ -94,6 +98,7 @@ struct Agent::Parts {
   std::unique_ptr<LogRotator> rotator;
   std::unique_ptr<RuntimeState> runtime_state;  // both null on a node without a cluster
   std::unique_ptr<PressureWatch> pressure;
+  std::unique_ptr<NodeShutdown> shutdown;  // null unless pods get time to end at a shutdown
   LocalApi local_api;
   std::unique_ptr<HealthzServer> healthz;
   std::unique_ptr<auth::ApiReviews> reviews;  // null on a node without a cluster

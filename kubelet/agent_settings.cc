@@ -74,6 +74,15 @@ cri::ImagePullOptions PullOf(const KubeletOptions& o) {
   return pull;
 }
 
+PullPolicy PullPolicyOf(const KubeletOptions& o) {
+  PullPolicy policy;
+  if (o.config.has_imagepullcredentialsverificationpolicy())
+    policy.policy = o.config.imagepullcredentialsverificationpolicy();
+  policy.allowlist.assign(o.config.preloadedimagesverificationallowlist().begin(),
+                          o.config.preloadedimagesverificationallowlist().end());
+  return policy;
+}
+
 PodPaths PathsOf(const KubeletOptions& o) {
   PodPaths paths;
   paths.root_dir = o.root_dir;

@@ -16,6 +16,7 @@
 #include "kubelet/options/options.h"
 #include "kubelet/pod_files.h"
 #include "kubelet/pod_services.h"
+#include "kubelet/pull_records.h"
 #include "kubelet/server/kubelet_server.h"
 #include "kubelet/server/local_api.h"
 
@@ -27,6 +28,7 @@ std::string NodeName(const KubeletOptions& options);
 
 cri::GrpcRuntimeOptions RuntimeOf(const KubeletOptions& o);
 cri::ImagePullOptions PullOf(const KubeletOptions& o);
+PullPolicy PullPolicyOf(const KubeletOptions& o);
 PodPaths PathsOf(const KubeletOptions& o);
 KubeletServerOptions ServerOf(const KubeletOptions& o, const std::string& node);
 LocalApiOptions LocalApiOf(const KubeletOptions& o);

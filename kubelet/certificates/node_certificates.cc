@@ -10,10 +10,12 @@ namespace {
 absl::StatusOr<std::shared_ptr<client::Transport>> Connect(base::Loop& loop,
                                                            const client::KubeConfig& config,
                                                            const std::string& user_agent,
-                                                           bool certificate_may_come) {
+                                                           bool certificate_may_come,
+                                                           client::OnAnswer on_answer = nullptr) {
   client::TransportOptions options;
   options.user_agent = user_agent;
   options.certificate_may_come = certificate_may_come;
+  options.on_answer = std::move(on_answer);
   return client::Transport::Create(loop, config, std::move(options));
 }
 
@@ -28,8 +30,8 @@ absl::StatusOr<std::unique_ptr<NodeCertificates>> NodeCertificates::Make(
     base::Loop& loop, NodeCertificatesOptions options) {
   auto identity = FindNodeIdentity(options.identity, loop.clock().Now());
   RETURN_IF_ERROR(identity.status());
-  auto transport =
-      Connect(loop, identity->config, options.user_agent, identity->needs_certificate);
+  auto transport = Connect(loop, identity->config, options.user_agent,
+                           identity->needs_certificate, options.on_answer);
   RETURN_IF_ERROR(transport.status());
   std::shared_ptr<client::Transport> bootstrap;
   if (identity->keeper && identity->bootstrap) {

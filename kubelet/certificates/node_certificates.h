@@ -24,6 +24,7 @@ struct NodeCertificatesOptions {
   std::string node_name;
   bool serving = false;  // serverTLSBootstrap
   std::string user_agent;
+  client::OnAnswer on_answer = nullptr;  // of the node's own connections
 };
 
 class NodeCertificates {

@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "base/strings.h"
-#include "kubelet/client/kubeconfig.h"
 #include "kubelet/node/node_facts.h"
 
 namespace keelson::kubelet {
@@ -64,26 +63,28 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Make(base::Loop& loop,
                                                        const KubeletOptions& options,
                                                        std::string node_name,
                                                        client::OnAnswer on_answer) {
-  auto config = client::LoadKubeConfig(options.kubeconfig);
-  if (!config.ok()) return config.status();
-  for (const auto& warning : config->warnings)
-    KLOG_WARNING(warning, {"kubeconfig", options.kubeconfig});
-  client::TransportOptions transport;
-  transport.user_agent =
+  NodeCertificatesOptions identity;
+  identity.identity = {options.kubeconfig, options.bootstrap_kubeconfig, options.cert_dir,
+                       options.config.rotatecertificates()};
+  identity.node_name = node_name;
+  identity.serving = options.config.servertlsbootstrap();
+  identity.user_agent =
       base::StrCat("kubelet/", KubeletVersion(), " (linux/", GoArchitecture(), ")");
-  transport.on_answer = std::move(on_answer);
-  auto made = client::Transport::Create(loop, *std::move(config), std::move(transport));
-  if (!made.ok()) return made.status();
+  identity.on_answer = std::move(on_answer);
+  auto certificates = NodeCertificates::Make(loop, std::move(identity));
+  if (!certificates.ok()) return certificates.status();
+  for (const auto& warning : (*certificates)->warnings())
+    KLOG_WARNING(warning, {"kubeconfig", options.kubeconfig});
   return std::unique_ptr<Cluster>(
-      new Cluster(loop, options, std::move(node_name), *std::move(made)));
+      new Cluster(loop, options, std::move(node_name), *std::move(certificates)));
 }
 
 Cluster::Cluster(base::Loop& loop, const KubeletOptions& options, std::string node_name,
-                 std::shared_ptr<client::Transport> transport)
+                 std::unique_ptr<NodeCertificates> certificates)
     : loop_(loop),
       options_(options),
       node_name_(std::move(node_name)),
-      transport_(std::move(transport)),
+      certificates_(std::move(certificates)),
       api_(Client(GeneralOptions(options))),
       heartbeat_(Client(HeartbeatOptions(options))),
       event_api_(Client(EventOptions(options))),
@@ -94,18 +95,30 @@ Cluster::Cluster(base::Loop& loop, const KubeletOptions& options, std::string no
 Cluster::~Cluster() = default;
 
 std::unique_ptr<client::ApiServer> Cluster::Client(client::ClientOptions options) const {
-  return client::NewHttpApiServer(loop_, transport_, options);
+  return client::NewHttpApiServer(loop_, certificates_->transport(), options);
 }
 
 void Cluster::Start(NodeSettings settings, std::set<PodSource> static_sources,
                     EventRecorder& events, ClusterHooks hooks) {
-  node_ = std::make_unique<NodeKeeper>(loop_, *heartbeat_, events,
-                                       KeeperOptions(options_, std::move(settings)),
-                                       std::move(hooks.node_state), std::move(hooks.on_pod_cidr));
   LeaseKeeperOptions lease;
   lease.node_name = node_name_;
   lease.duration_seconds = options_.config.nodeleasedurationseconds();
   auto node = [this] { return node_->node(); };
+  NodeCertificates::Addresses addresses = [this, ips = settings.node_ips,
+                                           host = settings.hostname] {
+    std::vector<std::pair<std::string, std::string>> all;
+    // Those of the status, which a cloud provider may have written.
+    if (const v1::Node* known = node_->node(); known && known->status().addresses_size() > 0) {
+      for (const auto& a : known->status().addresses()) all.emplace_back(a.type(), a.address());
+      return all;
+    }
+    for (const auto& ip : ips) all.emplace_back("InternalIP", ip);
+    all.emplace_back("Hostname", host);
+    return all;
+  };
+  node_ = std::make_unique<NodeKeeper>(loop_, *heartbeat_, events,
+                                       KeeperOptions(options_, std::move(settings)),
+                                       std::move(hooks.node_state), std::move(hooks.on_pod_cidr));
   lease_ = std::make_unique<LeaseKeeper>(loop_, *heartbeat_, lease, node);
   ApiPodsOptions pods;
   pods.node_name = node_name_;
@@ -115,6 +128,7 @@ void Cluster::Start(NodeSettings settings, std::set<PodSource> static_sources,
   mirrors_ = std::make_unique<MirrorPods>(loop_, *api_, *pods_, node, std::move(mirrors));
   statuses_ = std::make_unique<StatusManager>(loop_, *api_, *pods_);
 
+  certificates_->Start(std::move(addresses));
   objects_.Start();
   tasks_.Spawn("node", node_->Run());
   tasks_.Spawn("node lease", lease_->Run());
@@ -131,6 +145,7 @@ void Cluster::NodeChanged() {
 Task<void> Cluster::Close() {
   co_await tasks_.CancelAndJoin();
   co_await objects_.Close();
+  co_await certificates_->Close();
 }
 
 }  // namespace keelson::kubelet

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "base/loop.h"
 #include "base/task.h"
+#include "kubelet/certificates/node_certificates.h"
 #include "kubelet/client/api_server.h"
 #include "kubelet/client/http_api_server.h"
 #include "kubelet/cluster/api_objects.h"
@@ -65,13 +66,13 @@ class Cluster {
 
  private:
   Cluster(base::Loop& loop, const KubeletOptions& options, std::string node_name,
-          std::shared_ptr<client::Transport> transport);
+          std::unique_ptr<NodeCertificates> certificates);
   std::unique_ptr<client::ApiServer> Client(client::ClientOptions options) const;
 
   base::Loop& loop_;
   const KubeletOptions& options_;
   const std::string node_name_;
-  std::shared_ptr<client::Transport> transport_;
+  std::unique_ptr<NodeCertificates> certificates_;  // with the connections of all below
   // Limits of their own, so that a burst of one kind holds up nothing of another.
   std::unique_ptr<client::ApiServer> api_;
   std::unique_ptr<client::ApiServer> heartbeat_;

@@ -179,7 +179,8 @@ Found FindContainer(const std::string& pod, const std::string& name) {
   Found found;
   int64_t newest = -1;
   for (const rt::Container& c : TheContainerd().Containers()) {
-    if (Label(c, "io.kubernetes.pod.name") != FullName(pod) || c.metadata().name() != name) continue;
+    const std::string its = Label(c, "io.kubernetes.pod.name");
+    if ((its != pod && its != FullName(pod)) || c.metadata().name() != name) continue;
     if (c.created_at() <= newest) continue;
     newest = c.created_at();
     found = {c.id(), c.pod_sandbox_id(), c.metadata().attempt(), c.state() == rt::CONTAINER_RUNNING};
@@ -194,7 +195,7 @@ bool IsRunning(const std::string& pod, const std::string& name) {
 int SandboxCount(const std::string& pod) {
   int count = 0;
   for (const rt::PodSandbox& sandbox : TheContainerd().Sandboxes())
-    count += sandbox.metadata().name() == FullName(pod);
+    count += sandbox.metadata().name() == pod || sandbox.metadata().name() == FullName(pod);
   return count;
 }
 

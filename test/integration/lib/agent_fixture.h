@@ -70,7 +70,7 @@ struct Found {
   unsigned attempt = 0;
   bool running = false;
 };
-// The newest container called `name` of the pod that the manifest calls `pod`.
+// The newest container called `name` of the pod that the manifest or the API server calls `pod`.
 Found FindContainer(const std::string& pod, const std::string& name);
 bool IsRunning(const std::string& pod, const std::string& name);
 // Sandboxes of `pod`, ready or not.
