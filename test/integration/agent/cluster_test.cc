@@ -9,6 +9,7 @@
 
 #include "kubelet/status.h"
 #include "proto/k8s/coordination.pb.h"
+#include "proto/k8s/events.pb.h"
 #include "proto/k8s/node.pb.h"
 #include "proto/k8s/objects.pb.h"
 #include "test/integration/lib/agent_fixture.h"
