@@ -188,6 +188,21 @@ bool IsCancellation(std::exception_ptr error) {
 }
 }  // namespace
 
+namespace {
+// asio awaits once more behind a task that never suspended, and when the task was cancelled by then,
+// it throws there: out of the loop, and the process ends.
+Task<void> Contained(Task<void> task) {
+  std::exception_ptr error;
+  try {
+    co_await std::move(task);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  co_await asio::this_coro::throw_if_cancelled(false);
+  if (error) std::rethrow_exception(error);
+}
+}  // namespace
+
 void TaskGroup::Spawn(std::string name, Task<void> task) {
   auto it = state_->running.emplace(state_->running.end());
   it->name = std::move(name);
@@ -195,7 +210,7 @@ void TaskGroup::Spawn(std::string name, Task<void> task) {
     if (error && !IsCancellation(error)) DieOf(it->name, error);
     state->TaskEnded(it);
   };
-  asio::co_spawn(state_->loop.io(), std::move(task),
+  asio::co_spawn(state_->loop.io(), Contained(std::move(task)),
                  asio::bind_cancellation_slot(it->cancel.slot(), std::move(on_end)));
 }
 

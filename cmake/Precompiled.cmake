@@ -6,9 +6,9 @@
 # A source must still include what it uses: builds without are there to tell.
 option(KEELSON_PCH "Share precompiled headers between targets" OFF)
 
-set(KEELSON_PCH_ROOMS "^(cri|csi|probes|kubelet|test/apiserver|test/simulation)(/|$)|\
-^test/unit/(auth|client|cri|csi|kubelet|kubelet-options|logs|node|probes|proto|server|sources)$|\
-^test/integration/(agent|cri|lib|nodectl|server|sources)$")
+set(KEELSON_PCH_ROOMS "^(cri|csi|probes|kubelet|tools|test/apiserver|test/simulation)(/|$)|\
+^test/unit/(auth|certificates|client|cluster|cri|csi|kubelet|kubelet-options|logs|node|probes|proto|server|sources|stats|tools)$|\
+^test/integration/(agent|cri|lib|nodectl|server|sources|stats)$")
 
 # GCC checks that user and header were compiled alike, so both carriers have the users' definitions.
 function(_keelson_pch_carrier name)

@@ -161,6 +161,22 @@ TEST_F(TaskTest, ATaskCancelledBeforeItsFirstTurnEnds) {
   EXPECT_TRUE(notes.empty());
 }
 
+// Returns, and later does not, with its own group cancelled and without ever having waited.
+Task<void> CancelOwnGroup(TaskGroup* group, bool wait) {
+  group->Cancel();
+  if (wait) co_await Yield();
+}
+
+TEST_F(TaskTest, ATaskThatIsCancelledWithoutEverWaitingEndsQuietly) {
+  TaskGroup group(loop);
+  group.Spawn("returns", CancelOwnGroup(&group, false));
+  RunReady();
+  EXPECT_EQ(group.size(), 0u);
+  group.Spawn("waits", CancelOwnGroup(&group, true));
+  RunReady();
+  EXPECT_EQ(group.size(), 0u);
+}
+
 TEST_F(TaskTest, OneShotKeepsItsFirstValue) {
   OneShot<int> shot;
   shot.Set(1);
