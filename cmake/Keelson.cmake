@@ -86,6 +86,8 @@ function(keelson_test name)
   find_package(GTest REQUIRED)
   add_executable(${name} ${A_SOURCES})
   target_link_libraries(${name} PRIVATE keelson_flags ${A_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  # Nobody waits for a test's own code, but everybody for the compiler.
+  target_compile_options(${name} PRIVATE -O0)
   keelson_precompiled(${name} test)
   add_test(NAME ${name} COMMAND ${name} ${A_ARGS})
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABEL}" TIMEOUT ${A_TIMEOUT})

@@ -34,6 +34,7 @@ function(keelson_precompiled name kind)
       find_package(GTest REQUIRED)
       _keelson_pch_carrier(keelson_pch_test HEADERS ${headers} <gmock/gmock.h> <gtest/gtest.h>
         DEPS GTest::gtest GTest::gmock)
+      target_compile_options(keelson_pch_test PRIVATE -O0)  # as tests are
     else()
       _keelson_pch_carrier(keelson_pch_lib HEADERS ${headers})
     endif()
