@@ -173,7 +173,7 @@ std::string SpdyEncoder::Open(uint32_t id, const Headers& headers) {
   stream.next_out = reinterpret_cast<Bytef*>(packed.data());
   stream.avail_out = static_cast<uInt>(packed.size());
   KEELSON_CHECK(::deflate(&stream, Z_SYNC_FLUSH) == Z_OK && stream.avail_in == 0);
-  packed.resize(packed.size() - stream.avail_out);
+  packed.erase(packed.size() - stream.avail_out);  // never longer: resize() has GCC 12 wonder
 
   std::string payload;
   Append(id, 4, &payload);
