@@ -327,7 +327,9 @@ class Connection {
       co_return &taken;
     });
     handling.Spawn("http handler", Handle(found, request, responder, answered));
-    watching.Spawn("http client watch", WatchClient(answered));
+    // A handler that never waited has run up to here, and may have taken the connection already: a
+    // watch that began now would read what is the handler's.
+    if (!watch_over_) watching.Spawn("http client watch", WatchClient(answered));
     std::exception_ptr cancelled;
     bool whole = false;
     try {

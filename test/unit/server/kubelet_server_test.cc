@@ -306,9 +306,7 @@ std::string ToClient(const std::string& message) {
 }
 std::string Reply(char id) { return std::string("\x80\x03\0\x02\0\0\0\x04\0\0\0", 11) + id; }
 
-// Off: the end of the input (line below "\xff") does not arrive in some runs under sanitizers, and it
-// is not known yet why. The same path passes on real containers in test/integration/server.
-TEST_F(KubeletServerTest, DISABLED_RemoteCommandsOfVersion5AreTranslatedToSpdy) {
+TEST_F(KubeletServerTest, RemoteCommandsOfVersion5AreTranslatedToSpdy) {
   Start();
   TlsClient client(port_, Alice());
   client.Send("GET /exec/default/web/c?command=cat&input=1&output=1 HTTP/1.1\r\nHost: x\r\n" +
