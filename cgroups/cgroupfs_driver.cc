@@ -56,11 +56,14 @@ class CgroupfsPods : public PodCgroups {
   }
 
   Task<absl::StatusOr<std::vector<std::string>>> ListPods() override {
-    std::vector<std::string> uids;
-    for (const char* level : {"", "/burstable", "/besteffort"})
-      for (const auto& name : files_->Children(root_ + level))
-        if (name.starts_with(kPodPrefix)) uids.push_back(name.substr(kPodPrefix.size()));
-    co_return uids;
+    auto work = [files = files_, root = root_]() -> absl::StatusOr<std::vector<std::string>> {
+      std::vector<std::string> uids;
+      for (const char* level : {"", "/burstable", "/besteffort"})
+        for (const auto& name : files->Children(root + level))
+          if (name.starts_with(kPodPrefix)) uids.push_back(name.substr(kPodPrefix.size()));
+      return uids;
+    };
+    co_return co_await base::RunBlocking(loop_, std::move(work));
   }
 
   std::string CgroupParent(const std::string& pod_uid, QosClass qos) const override {

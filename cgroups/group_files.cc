@@ -149,6 +149,9 @@ absl::Status GroupFiles::Create(const std::string& group) const {
 absl::Status GroupFiles::CreateV1(const std::string& mount, const std::string& group) const {
   auto cpuset = hierarchies_.v1.find("cpuset");
   const bool is_cpuset = cpuset != hierarchies_.v1.end() && cpuset->second == mount;
+  // Mostly the parents are there: one call instead of four for each of a dozen hierarchies.
+  if (!is_cpuset && (::mkdir((mount + group).c_str(), 0755) == 0 || errno == EEXIST))
+    return absl::OkStatus();
   std::string parent = mount;
   for (const auto& ancestor : Ancestry(group)) {
     std::string dir = mount + ancestor;

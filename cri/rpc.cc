@@ -18,6 +18,7 @@
 #include <optional>
 
 #include "absl/functional/any_invocable.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/strings.h"
 #include "base/thread.h"
@@ -318,8 +319,10 @@ base::Task<absl::Status> RpcChannel::Unary(CallOptions options,
   absl::Status status = co_await done.Wait();
   cancel.Ended();
   const CallOptions& made = call->options;
-  if (made.observer && *made.observer)
-    (*made.observer)(made.method, status, core_->loop.clock().Monotonic() - call->started);
+  const base::Nanos took = core_->loop.clock().Monotonic() - call->started;
+  KLOG_V(5, "CRI call", {"method", made.method}, {"object", made.object},
+         {"took", base::GoDuration(took)}, {"err", status});
+  if (made.observer && *made.observer) (*made.observer)(made.method, status, took);
   co_return status;
 }
 

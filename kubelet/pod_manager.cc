@@ -18,7 +18,9 @@ namespace {
 
 // Grace of a pod in the runtime that no source knows.
 constexpr int64_t kOrphanGrace = 1;
-// Traces without an owner come from crashes only; this is the net under the sweep at start.
+// Traces without an owner come from crashes only: one look soon after the start, when pods that wait
+// to start have gone first, and one now and then.
+constexpr std::chrono::seconds kFirstSweep(2);
 constexpr std::chrono::minutes kSweepPeriod(5);
 
 // Source, time of first sight and mirror mark are ours, and a status is no wish; all else makes
@@ -137,7 +139,7 @@ void PodManager::Reconcile() {
   if (sources_ready()) {
     for (const PodUid& uid : s_.pleg.KnownPods())
       if (!workers_.contains(uid) && !desired_.contains(uid)) StartOrphan(uid);
-    sweep_.Set();
+    ready_.Set();
   }
   EndDeleted();
   for (const PodUid& uid : ToStart()) StartDesired(uid, desired_.at(uid));
@@ -351,10 +353,11 @@ void PodManager::Wake(const PodUid& uid) {
 void PodManager::OnRuntimeChange(const PodUid& uid) {
   if (workers_.contains(uid)) return Wake(uid);
   // Not ours yet: an orphan, if it stays so after the next look.
-  if (sources_ready()) sweep_.Set();
+  if (sources_ready()) stranger_.Set();
 }
 
 Task<void> PodManager::Run() {
+  tasks_.Spawn("strangers", StrangerLoop());
   tasks_.Spawn("sweep", SweepLoop());
   tasks_.Spawn("room", RoomLoop());
   co_await tasks_.Join();
@@ -370,17 +373,25 @@ bool PodManager::Owned(const PodUid& uid) const {
   return workers_.contains(uid) || desired_.contains(uid) || !s_.pleg.View(uid).empty();
 }
 
-Task<void> PodManager::SweepLoop() {
+Task<void> PodManager::StrangerLoop() {
   while (true) {
-    base::MonoTime next = s_.loop.clock().Monotonic() + kSweepPeriod;
-    co_await sweep_.WaitUntil(s_.loop.clock(), next);
-    if (sources_ready()) co_await Sweep();
+    co_await stranger_.Wait();
+    co_await EndStrangers();
   }
 }
 
-// Directories, mounts and cgroups whose pod is gone from everywhere, and pods in the runtime that
-// appeared without a worker.
-Task<void> PodManager::Sweep() {
+Task<void> PodManager::SweepLoop() {
+  co_await ready_.Wait();
+  co_await base::Sleep(s_.loop.clock(), kFirstSweep);
+  while (true) {
+    co_await EndStrangers();
+    co_await Sweep();
+    co_await base::Sleep(s_.loop.clock(), kSweepPeriod);
+  }
+}
+
+// Pods in the runtime that appeared without a worker.
+Task<void> PodManager::EndStrangers() {
   std::vector<PodUid> strangers;
   for (const PodUid& uid : s_.pleg.KnownPods())
     if (!workers_.contains(uid) && !desired_.contains(uid)) strangers.push_back(uid);
@@ -392,6 +403,10 @@ Task<void> PodManager::Sweep() {
     bool there = !s_.pleg.View(uid).empty();
     if (there && !workers_.contains(uid) && !desired_.contains(uid)) StartOrphan(uid);
   }
+}
+
+// Directories, mounts and cgroups whose pod is gone from everywhere.
+Task<void> PodManager::Sweep() {
   std::map<PodUid, PodFiles::LogDir> left;
   auto dirs = co_await s_.files.ListPodDirs();
   auto logs = co_await s_.files.ListLogDirs();

@@ -107,6 +107,8 @@ class PodManager {
   base::WallTime FirstSeen(const v1::Pod& pod) const;
   void Wake(const PodUid& uid);
   base::Task<void> RunWorker(PodUid uid);
+  base::Task<void> StrangerLoop();
+  base::Task<void> EndStrangers();
   base::Task<void> SweepLoop();
   base::Task<void> Sweep();
   bool Owned(const PodUid& uid) const;
@@ -122,7 +124,7 @@ class PodManager {
   std::set<PodUid> making_room_;  // workers that end for a critical pod
   std::function<void()> ending_;
   std::function<base::Task<void>()> refresh_node_;
-  base::Wakeup sweep_, room_;
+  base::Wakeup ready_, stranger_, room_;
   base::TaskGroup tasks_;
 };
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The floor under every pod start and stop: the CRI calls an agent cannot do without, issued directly
-// and nothing else. Prints one JSON object of seconds.
+// The floor under every pod start and stop: the CRI calls an agent cannot do without, with the same
+// contents, issued directly and nothing else. Prints one JSON object of seconds.
 //
 //   floor SOCKET OUT_DIR CGROUP_PARENT single|burst|kill COUNT
+//
+// A pod's own cgroup is CGROUP_PARENT/pod<name>, with names f0, g0... and k0; whoever calls makes them.
 #include <grpcpp/create_channel.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -12,6 +14,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -25,6 +28,14 @@ namespace rt = ::runtime::v1;
 using Clock = std::chrono::system_clock;
 
 constexpr const char* kImage = "docker.io/library/busybox:1.36";
+
+// What a container may not see or change, as an agent asks for it.
+constexpr const char* kMasked[] = {"/proc/asound",       "/proc/acpi",         "/proc/interrupts",
+                                   "/proc/kcore",        "/proc/keys",         "/proc/latency_stats",
+                                   "/proc/timer_list",   "/proc/timer_stats",  "/proc/sched_debug",
+                                   "/proc/scsi",         "/sys/firmware"};
+constexpr const char* kReadOnly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+                                     "/proc/sysrq-trigger"};
 
 double Now() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
@@ -45,11 +56,20 @@ class Pod {
     config_.mutable_metadata()->set_uid("floor-" + name_);
     config_.mutable_metadata()->set_namespace_("bench");
     config_.set_hostname(name_);
-    config_.set_log_directory("/var/log/pods/bench_" + name_ + "_floor");
-    config_.mutable_linux()->set_cgroup_parent(cgroup);
-    config_.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
-        rt::CONTAINER);
-    ::mkdir(config_.log_directory().c_str(), 0755);
+    config_.set_log_directory(out_ + "-logs/" + name_);
+    config_.mutable_dns_config()->add_servers("192.0.2.53");
+    for (const char* label : {"name", "namespace", "uid"})
+      (*config_.mutable_labels())[std::string("io.kubernetes.pod.") + label] = name_;
+    auto* sandbox = config_.mutable_linux();
+    sandbox->set_cgroup_parent(cgroup + "/pod" + name_);
+    sandbox->mutable_resources()->set_cpu_shares(2);
+    sandbox->mutable_security_context()->mutable_namespace_options()->set_pid(rt::CONTAINER);
+    // A sandbox runs under the runtime's own filter, which takes runc 10 ms to compile.
+    sandbox->mutable_security_context()->mutable_seccomp()->set_profile_type(
+        rt::SecurityProfile::RuntimeDefault);
+    std::filesystem::create_directories(config_.log_directory());
+    for (const char* file : {"hosts", "termination-log"})
+      std::ofstream(config_.log_directory() + "/" + file) << "127.0.0.1\tlocalhost\n";
   }
 
   void Start() {
@@ -73,13 +93,18 @@ class Pod {
     c->add_command("/bin/sh");
     c->add_command("-c");
     c->add_command("echo $$ >> /out/" + name_ + "; exec sleep 100000");
+    auto* security = c->mutable_linux()->mutable_security_context();
     // A PID namespace of its own, as the agent gives it: sleep is its init and ignores SIGTERM.
-    c->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
-        rt::CONTAINER);
+    security->mutable_namespace_options()->set_pid(rt::CONTAINER);
+    security->mutable_seccomp()->set_profile_type(rt::SecurityProfile::Unconfined);
+    for (const char* path : kMasked) security->add_masked_paths(path);
+    for (const char* path : kReadOnly) security->add_readonly_paths(path);
+    c->mutable_linux()->mutable_resources()->set_cpu_shares(2);
+    c->mutable_linux()->mutable_resources()->set_oom_score_adj(1000);
     c->set_log_path("c" + std::to_string(attempt_) + ".log");
-    auto* mount = c->add_mounts();
-    mount->set_host_path(out_);
-    mount->set_container_path("/out");
+    Mount(*c, out_, "/out");
+    Mount(*c, config_.log_directory() + "/hosts", "/etc/hosts");
+    Mount(*c, config_.log_directory() + "/termination-log", "/dev/termination-log");
     rt::CreateContainerResponse created;
     grpc::ClientContext create_context;
     Check(stub_->CreateContainer(&create_context, create, &created), "CreateContainer");
@@ -111,7 +136,7 @@ class Pod {
     rt::RemovePodSandboxResponse removed;
     grpc::ClientContext remove_context;
     Check(stub_->RemovePodSandbox(&remove_context, remove, &removed), "RemovePodSandbox");
-    ::rmdir(config_.log_directory().c_str());
+    std::filesystem::remove_all(config_.log_directory());
   }
 
   // When the container wrote its n-th line; waits for it.
@@ -129,6 +154,12 @@ class Pod {
   }
 
  private:
+  static void Mount(rt::ContainerConfig& config, const std::string& host, const char* container) {
+    auto* mount = config.add_mounts();
+    mount->set_host_path(host);
+    mount->set_container_path(container);
+  }
+
   std::unique_ptr<rt::RuntimeService::Stub> stub_;
   std::string name_, out_, sandbox_, container_;
   uint32_t attempt_ = 0;
@@ -177,7 +208,7 @@ void Burst(std::shared_ptr<grpc::Channel> channel, const std::string& out,
 void Replace(std::shared_ptr<grpc::Channel> channel, const std::string& out,
              const std::string& cgroup, int count) {
   std::vector<double> times;
-  Pod pod(channel, "k", out, cgroup);
+  Pod pod(channel, "k0", out, cgroup);
   pod.Start();
   pod.Ran(1);
   for (int i = 0; i < count; ++i) {
@@ -197,6 +228,10 @@ int main(int argc, char** argv) {
   if (argc != 6) Die("usage: floor SOCKET OUT_DIR CGROUP_PARENT single|burst|kill COUNT");
   auto channel = grpc::CreateChannel(std::string("unix://") + argv[1],
                                      grpc::InsecureChannelCredentials());
+  // An agent is connected, and the machine at rest, when a pod arrives.
+  if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(5)))
+    Die(std::string("no runtime at ") + argv[1]);
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
   std::string mode = argv[4];
   int count = std::atoi(argv[5]);
   if (mode == "single") Single(channel, argv[2], argv[3], count);
