@@ -1,80 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+// What a pod's status says of the whole pod: phase, conditions, addresses.
 #include "kubelet/status.h"
 
 #include <gtest/gtest.h>
 
-#include "kubelet/conditions.h"
-#include "test/unit/kubelet/scene.h"
+#include "test/unit/kubelet/shown.h"
 
 namespace keelson::kubelet {
 namespace {
-
-// One status from a scene; the fields are what a test may set before it asks.
-struct Shown {
-  Shown(const std::string& spec, std::string_view seen) : scene(spec, seen) {}
-
-  v1::PodStatus Now() const {
-    StatusInput in{scene.pod,    scene.view, previous,     now,
-                   start,        waiting,    scene.probes, messages,
-                   "containerd", "Burstable", node_ips,    last_pod_ips};
-    in.sandbox_ready = !NeedSandbox(scene.pod, scene.view).create;
-    in.terminating = terminating;
-    in.terminal = terminal;
-    in.verdict = verdict;
-    in.restart_counts = restart_counts;
-    in.start_again = scene.again;
-    return MakePodStatus(in);
-  }
-  // As Now, remembered as what was said last; then the runtime shows `seen`.
-  Shown& Then(const std::string& spec, std::string_view seen) {
-    previous = Now();
-    scene = Scene(spec, seen);
-    return *this;
-  }
-
-  Scene scene;
-  v1::PodStatus previous;
-  base::WallTime now = base::FromUnixNanos(1'000'000'000'000);
-  base::WallTime start = base::FromUnixNanos(900'000'000'000);
-  std::map<std::string, Waiting> waiting;
-  std::map<std::string, std::string> messages;
-  std::vector<std::string> node_ips;
-  std::vector<std::string> last_pod_ips;
-  std::map<std::string, uint32_t> restart_counts;
-  std::optional<PodVerdict> verdict;
-  bool terminating = false, terminal = false;
-};
-
-std::string StateWord(const v1::ContainerState& state) {
-  if (state.has_running()) return "running";
-  if (state.has_waiting()) return "waiting/" + state.waiting().reason();
-  if (state.has_terminated())
-    return base::StrCat("terminated/", state.terminated().reason(), "/",
-                        state.terminated().exitcode());
-  return "none";
-}
-// STATE, and <LAST STATE when there is one.
-std::string Word(const v1::ContainerStatus& s) {
-  std::string word = StateWord(s.state());
-  if (s.has_laststate() && s.laststate().has_terminated())
-    word += " <" + StateWord(s.laststate());
-  return word;
-}
-
-constexpr char kAlways[] = "{restartPolicy: Always, containers: [{name: c}]}";
-constexpr char kOnFailure[] = "{restartPolicy: OnFailure, containers: [{name: c}]}";
-constexpr char kNever[] = "{restartPolicy: Never, containers: [{name: c}]}";
-constexpr char kTwoNever[] = "{restartPolicy: Never, containers: [{name: c}, {name: d}]}";
-constexpr char kInit[] =
-    "{restartPolicy: Always, initContainers: [{name: i}], containers: [{name: c}]}";
-constexpr char kInitNever[] =
-    "{restartPolicy: Never, initContainers: [{name: i}], containers: [{name: c}]}";
-constexpr char kSidecar[] =
-    "{restartPolicy: Never, initContainers: [{name: s, restartPolicy: Always}],"
-    " containers: [{name: c}]}";
-constexpr char kProbedSidecar[] =
-    "{restartPolicy: Never, initContainers: [{name: s, restartPolicy: Always,"
-    " startupProbe: {tcpSocket: {port: 1}}}], containers: [{name: c}]}";
 
 TEST(Phase, FollowsFromTheContainers) {
   struct Row {
@@ -162,224 +95,6 @@ TEST(Phase, ALostContainerOfARunOncePodHasFailed) {
   EXPECT_EQ(always.Then(kAlways, "sandbox").Now().phase(), "Running");
 }
 
-TEST(ContainerStatus, StatesOfTheNewestInstances) {
-  struct Row {
-    const char* what;
-    const char* spec;
-    const char* seen;
-    const char* expected;
-  };
-  const Row rows[] = {
-      {"none", kAlways, "", "waiting/ContainerCreating"},
-      {"none, init containers ahead", kInit, "", "waiting/PodInitializing"},
-      {"created", kAlways, "sandbox c=created", "waiting/"},
-      {"running", kAlways, "sandbox c=running", "running"},
-      {"exited", kAlways, "sandbox c=exited/3/OOMKilled", "terminated/OOMKilled/3"},
-      {"running after an end", kAlways, "sandbox c=running c=exited/1",
-       "running <terminated/Error/1"},
-      {"unknown, never seen running", kAlways, "sandbox c=unknown", "waiting/"},
-  };
-  for (const Row& row : rows)
-    EXPECT_EQ(Word(Shown(row.spec, row.seen).Now().containerstatuses(0)), row.expected) << row.what;
-}
-
-TEST(ContainerStatus, UnknownAfterRunningIsShownAsLost) {
-  Shown shown(kAlways, "sandbox c=running");
-  v1::PodStatus status = shown.Then(kAlways, "sandbox c=unknown").Now();
-  EXPECT_EQ(Word(status.containerstatuses(0)), "terminated/ContainerStatusUnknown/137");
-  EXPECT_EQ(status.containerstatuses(0).state().terminated().message(),
-            "The container could not be located when the pod was terminated");
-  status = shown.Then(kAlways, "sandbox c=unknown").Now();
-  EXPECT_EQ(Word(status.containerstatuses(0)), "terminated/ContainerStatusUnknown/137")
-      << "also at the second look";
-}
-
-TEST(ContainerStatus, NamesImageAndIdsComeFromTheRuntime) {
-  Shown shown("{containers: [{name: c, image: mine}]}", "sandbox c=running");
-  shown.scene.view.containers[0].restart_count = 4;
-  v1::ContainerStatus s = shown.Now().containerstatuses(0);
-  EXPECT_EQ(s.image(), "registry.example/c");
-  EXPECT_EQ(s.imageid(), "sha256:c");
-  EXPECT_EQ(s.containerid(), "containerd://c0");
-  EXPECT_EQ(s.restartcount(), 4);
-  EXPECT_EQ(s.state().running().startedat().seconds(), 1);
-  Shown none("{containers: [{name: c, image: mine}]}", "");
-  EXPECT_EQ(none.Now().containerstatuses(0).image(), "mine");
-}
-
-TEST(ContainerStatus, AnEndTellsTimesCodeAndBothMessages) {
-  Shown shown(kNever, "sandbox c=exited/3");
-  shown.scene.view.containers[0].message = "from the runtime";
-  shown.messages["c0"] = "from the file";
-  const auto ended = shown.Now().containerstatuses(0).state().terminated();
-  EXPECT_EQ(ended.message(), "from the runtime: from the file");
-  EXPECT_EQ(ended.startedat().seconds(), 1);
-  EXPECT_EQ(ended.finishedat().seconds(), 2);
-  EXPECT_EQ(ended.containerid(), "containerd://c0");
-  shown.scene.view.containers[0].message = "";
-  EXPECT_EQ(shown.Now().containerstatuses(0).state().terminated().message(), "from the file");
-}
-
-TEST(ContainerStatus, WaitingReasonReplacesAnEndOnlyIfTheContainerRunsAgain) {
-  struct Row {
-    const char* what;
-    const char* spec;
-    const char* seen;
-    const char* expected;
-  };
-  const Row rows[] = {
-      {"never made", kAlways, "sandbox", "waiting/Why"},
-      {"created", kAlways, "sandbox c=created", "waiting/Why"},
-      {"runs", kAlways, "sandbox c=running", "running"},
-      {"ended, runs again", kAlways, "sandbox c=exited/1", "waiting/Why <terminated/Error/1"},
-      {"ended for good", kOnFailure, "sandbox c=exited/0", "terminated/Completed/0"},
-      {"killed to be started again", kOnFailure, "sandbox c=exited/0 again:c",
-       "waiting/Why <terminated/Completed/0"},
-  };
-  for (const Row& row : rows) {
-    Shown shown(row.spec, row.seen);
-    shown.waiting["c"] = {"Why", "because"};
-    EXPECT_EQ(Word(shown.Now().containerstatuses(0)), row.expected) << row.what;
-    shown.waiting.clear();
-  }
-  Shown init(kInit, "sandbox i=exited/0");
-  init.waiting["i"] = {"Why", "because"};
-  EXPECT_EQ(Word(init.Now().initcontainerstatuses(0)), "terminated/Completed/0");
-  Shown ending(kAlways, "sandbox c=exited/1");
-  ending.waiting["c"] = {"Why", "because"};
-  ending.terminating = true;
-  EXPECT_EQ(Word(ending.Now().containerstatuses(0)), "terminated/Error/1");
-}
-
-TEST(ContainerStatus, LostWhileRunningIsShownAsEnded) {
-  Shown shown(kAlways, "sandbox c=running");
-  shown.scene.view.containers[0].restart_count = 2;
-  v1::ContainerStatus s = shown.Then(kAlways, "sandbox").Now().containerstatuses(0);
-  EXPECT_EQ(Word(s), "waiting/ContainerCreating <terminated/ContainerStatusUnknown/137");
-  EXPECT_EQ(s.laststate().terminated().message(),
-            "The container could not be located when the pod was deleted.  The container used to be "
-            "Running");
-  EXPECT_EQ(s.restartcount(), 3);
-  s = shown.Then(kAlways, "sandbox").Now().containerstatuses(0);
-  EXPECT_EQ(Word(s), "waiting/ContainerCreating <terminated/ContainerStatusUnknown/137");
-  EXPECT_EQ(s.restartcount(), 3) << "counted once";
-
-  Shown ending(kAlways, "sandbox c=running");
-  ending.Then(kAlways, "").terminating = true;
-  s = ending.Now().containerstatuses(0);
-  EXPECT_EQ(Word(s), "terminated/ContainerStatusUnknown/137");
-  EXPECT_EQ(s.state().terminated().message(),
-            "The container could not be located when the pod was terminated");
-  EXPECT_EQ(s.restartcount(), 0);
-}
-
-TEST(ContainerStatus, AnEndOutlivesItsInstance) {
-  Shown shown(kNever, "sandbox c=exited/3");
-  EXPECT_EQ(Word(shown.Then(kNever, "sandbox").Now().containerstatuses(0)), "terminated/Error/3");
-}
-
-TEST(ContainerStatus, TheLastStateOutlivesTheInstanceBefore) {
-  Shown shown(kAlways, "sandbox c=running c=exited/9");
-  shown.Then(kAlways, "sandbox c=running");
-  EXPECT_EQ(Word(shown.Now().containerstatuses(0)), "running <terminated/Error/9");
-}
-
-TEST(ContainerStatus, InitContainersThatWereCollectedAreDone) {
-  v1::PodStatus status = Shown(kInit, "sandbox c=running").Now();
-  const v1::ContainerStatus& init = status.initcontainerstatuses(0);
-  EXPECT_EQ(Word(init), "terminated/Completed/0");
-  EXPECT_EQ(init.state().terminated().message(),
-            "Unable to get init container status from container runtime and pod has been initialized, "
-            "treat it as exited normally");
-  EXPECT_TRUE(init.ready());
-  EXPECT_EQ(Word(Shown(kSidecar, "sandbox c=running").Now().initcontainerstatuses(0)),
-            "waiting/PodInitializing");
-}
-
-TEST(ContainerStatus, RestartCountsOfLogFilesHoldWhenNoInstanceIsLeft) {
-  Shown shown(kAlways, "sandbox");
-  shown.restart_counts["c"] = 5;
-  EXPECT_EQ(shown.Now().containerstatuses(0).restartcount(), 5);
-}
-
-TEST(ContainerStatus, AtTheEndWhatNeverRanCannotBeLocated) {
-  Shown shown(kAlways, "sandbox!");
-  shown.terminal = shown.terminating = true;
-  EXPECT_EQ(Word(shown.Now().containerstatuses(0)), "terminated/ContainerStatusUnknown/137");
-  Shown before(kInit, "sandbox! i=exited/1");
-  before.terminal = before.terminating = true;
-  EXPECT_EQ(Word(before.Now().initcontainerstatuses(0)), "terminated/Error/1");
-  EXPECT_EQ(Word(before.Now().containerstatuses(0)), "waiting/PodInitializing")
-      << "the pod was not initialized";
-}
-
-TEST(ContainerStatus, StartedAndReadyFollowTheProbes) {
-  constexpr char kProbed[] =
-      "{containers: [{name: c, startupProbe: {tcpSocket: {port: 1}},"
-      " readinessProbe: {tcpSocket: {port: 1}}}]}";
-  struct Row {
-    const char* spec;
-    const char* seen;
-    ProbeResult readiness;
-    bool started, ready;
-  };
-  const Row rows[] = {
-      {kAlways, "sandbox c=created", ProbeResult::kUnknown, false, false},
-      {kAlways, "sandbox c=running", ProbeResult::kUnknown, true, true},
-      {kAlways, "sandbox c=exited/0", ProbeResult::kSuccess, false, false},
-      {kProbed, "sandbox c=running", ProbeResult::kSuccess, false, false},
-      {kProbed, "sandbox c=running startup:c", ProbeResult::kSuccess, false, false},
-      {kProbed, "sandbox c=running started:c", ProbeResult::kUnknown, true, false},
-      {kProbed, "sandbox c=running started:c", ProbeResult::kFailure, true, false},
-      {kProbed, "sandbox c=running started:c", ProbeResult::kSuccess, true, true},
-  };
-  for (const Row& row : rows) {
-    Shown shown(row.spec, row.seen);
-    if (row.readiness != ProbeResult::kUnknown) shown.scene.probes.readiness["c0"] = row.readiness;
-    EXPECT_EQ(shown.Now().containerstatuses(0).started(), row.started) << row.seen;
-    EXPECT_EQ(shown.Now().containerstatuses(0).ready(), row.ready) << row.seen;
-  }
-  EXPECT_TRUE(Shown(kInit, "sandbox i=exited/0").Now().initcontainerstatuses(0).ready());
-  EXPECT_FALSE(Shown(kInit, "sandbox i=exited/1").Now().initcontainerstatuses(0).ready());
-  EXPECT_FALSE(Shown(kInit, "sandbox i=running").Now().initcontainerstatuses(0).ready());
-}
-
-TEST(ContainerStatus, ResourcesAndUserAreWhatTheRuntimeApplied) {
-  Shown shown("{containers: [{name: c, resources: {requests: {cpu: 100m, memory: 10Mi},"
-              " limits: {cpu: 200m, memory: 20Mi}}}]}",
-              "sandbox c=running");
-  auto& seen = shown.scene.view.containers[0];
-  seen.resources.emplace();
-  auto* linux = seen.resources->mutable_linux();
-  linux->set_cpu_shares(52);  // ceil(52 * 1000 / 1024) = 51
-  linux->set_cpu_quota(30'000);
-  linux->set_cpu_period(100'000);
-  linux->set_memory_limit_in_bytes(32 << 20);
-  seen.user.emplace();
-  seen.user->mutable_linux()->set_uid(7);
-  seen.user->mutable_linux()->add_supplemental_groups(8);
-  v1::ContainerStatus s = shown.Now().containerstatuses(0);
-  EXPECT_EQ(s.resources().requests().at("cpu").string(), "51m");
-  EXPECT_EQ(s.resources().requests().at("memory").string(), "10Mi");
-  EXPECT_EQ(s.resources().limits().at("cpu").string(), "300m");
-  EXPECT_EQ(s.resources().limits().at("memory").string(), "32Mi");
-  EXPECT_EQ(s.allocatedresources().at("cpu").string(), "100m");
-  EXPECT_EQ(s.user().linux().uid(), 7);
-  EXPECT_EQ(s.user().linux().supplementalgroups(0), 8);
-}
-
-TEST(ContainerStatus, MountsSayHowReadOnlyTheyAre) {
-  Shown shown("{containers: [{name: c, volumeMounts: [{name: a, mountPath: /a},"
-              " {name: b, mountPath: /b, readOnly: true},"
-              " {name: d, mountPath: /d, readOnly: true, recursiveReadOnly: Enabled}]}]}",
-              "");
-  v1::ContainerStatus s = shown.Now().containerstatuses(0);
-  ASSERT_EQ(s.volumemounts_size(), 3);
-  EXPECT_FALSE(s.volumemounts(0).has_recursivereadonly());
-  EXPECT_EQ(s.volumemounts(1).recursivereadonly(), "Disabled");
-  EXPECT_EQ(s.volumemounts(2).recursivereadonly(), "Enabled");
-}
-
 TEST(PodStatus, ContainersAreSortedByNameAndInitContainersAsInTheSpec) {
   v1::PodStatus status =
       Shown("{initContainers: [{name: z}, {name: a}], containers: [{name: w}, {name: b}]}", "").Now();
@@ -407,13 +122,6 @@ TEST(PodStatus, QosStartTimeAndGenerationAreShown) {
   EXPECT_EQ(shown.Now().qosclass(), "Burstable");
   EXPECT_EQ(shown.Now().starttime().seconds(), 900);
   EXPECT_EQ(shown.Now().observedgeneration(), 3);
-}
-
-// TYPE=STATUS/REASON/MESSAGE
-std::string ConditionWord(const v1::PodStatus& status, const std::string& type) {
-  const v1::PodCondition* c = FindCondition(status, type);
-  if (!c) return "missing";
-  return base::StrCat(c->status(), "/", c->reason(), "/", c->message());
 }
 
 TEST(Conditions, FollowFromTheStatuses) {
@@ -473,24 +181,6 @@ TEST(Conditions, ReadinessGatesHoldBackReady) {
   x->set_status("True");
   EXPECT_EQ(ConditionWord(shown.Now(), "Ready"), "True//");
   EXPECT_EQ(ConditionWord(shown.Now(), "x"), "True//") << "conditions of others are carried on";
-}
-
-// An agent that starts again has asked no probe yet: what was said of the same instance holds.
-TEST(ContainerStatus, ReadyAndStartedOutliveARestartOfTheAgent) {
-  constexpr char kProbed[] =
-      "{containers: [{name: c, readinessProbe: {tcpSocket: {port: 1}},"
-      " startupProbe: {tcpSocket: {port: 1}}}]}";
-  Shown shown(kProbed, "sandbox c=running started:c");
-  shown.scene.probes.readiness["c0"] = ProbeResult::kSuccess;
-  EXPECT_TRUE(shown.Now().containerstatuses(0).ready());
-  shown.Then(kProbed, "sandbox c=running");
-  EXPECT_TRUE(shown.Now().containerstatuses(0).started());
-  EXPECT_TRUE(shown.Now().containerstatuses(0).ready());
-  shown.scene.probes.readiness["c0"] = ProbeResult::kFailure;
-  EXPECT_FALSE(shown.Now().containerstatuses(0).ready());
-  shown.scene.probes.readiness.clear();
-  shown.scene.view.containers[0].id = "another";
-  EXPECT_FALSE(shown.Now().containerstatuses(0).started());
 }
 
 TEST(Phase, ReasonAndMessageStayWithAPhaseThatIsOver) {
