@@ -112,7 +112,8 @@ class EmptyDirPlugin : public VolumePlugin {
     if (source.medium().empty()) return dir;
     if (source.medium() == "Memory") {
       dir.fs_type = "tmpfs";
-      dir.options = StrCat("mode=0777,size=", MemorySize(pod, source));
+      dir.mode = 01777;  // as the kernel makes a tmpfs; a subPath that is made there takes it over
+      dir.options = StrCat("mode=1777,size=", MemorySize(pod, source));
       return dir;
     }
     if (source.medium() != kHugePages && !source.medium().starts_with("HugePages-"))
@@ -167,7 +168,7 @@ absl::Status MakeFreshDir(const FreshDir& dir) {
   RETURN_IF_ERROR(base::MakeDirs(dir.path, 0777));
   if (!dir.fs_type.empty()) RETURN_IF_ERROR(MountMedium(dir));
   if (!fresh) return absl::OkStatus();
-  mode_t mode = 0777;
+  mode_t mode = dir.mode;
   if (dir.group) {
     if (::chown(dir.path.c_str(), static_cast<uid_t>(-1), *dir.group) < 0)
       return base::ErrnoStatus("chown", dir.path);

@@ -14,12 +14,13 @@
 
 namespace keelson::csi {
 
-// A directory for all, 0777, as plain data, so that making it can leave the loop.
+// A directory for all, as plain data, so that making it can leave the loop.
 struct FreshDir {
   std::string path;
   std::string fs_type;  // tmpfs or hugetlbfs; empty: on disk
   std::string options;  // of the mount
   std::optional<gid_t> group;
+  mode_t mode = 0777;
 };
 
 // Makes and mounts what is not there; what is there stays as it is, with its mode. Blocking.

@@ -81,7 +81,7 @@ class ContainerStatusMaker {
     if (previous && previous->has_laststate()) *out_.mutable_laststate() = previous->laststate();
   }
 
-  // Of a container that has not been made yet.
+  // Of a container that does not run yet.
   const char* FirstReason() const {
     return in_.pod.spec().initcontainers_size() > 0 ? "PodInitializing" : "ContainerCreating";
   }
@@ -174,8 +174,8 @@ class ContainerStatusMaker {
   v1::ContainerState StateOf(const ObservedContainer& c) const {
     v1::ContainerState state;
     switch (c.state) {
-      case ContainerState::kCreated:
-        state.mutable_waiting();
+      case ContainerState::kCreated:  // about to start
+        state.mutable_waiting()->set_reason(FirstReason());
         break;
       case ContainerState::kRunning:
         SetTimeNanos(c.started_at, state.mutable_running()->mutable_startedat());

@@ -225,8 +225,10 @@ class Writer {
         if (row.id == "/") {
           write(fs);
           write(image);
-        } else if (row.of != nullptr) {
-          write(row.of->rootfs);
+        } else if (row.of != nullptr && row.of->rootfs) {
+          FsFigures own = *row.of->rootfs;
+          own.inodes = own.inodes_free = std::nullopt;  // which are no container's own
+          write(own);
         }
       }
     }

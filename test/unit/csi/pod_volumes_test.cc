@@ -6,6 +6,7 @@
 #include <sys/vfs.h>
 
 #include "csi/mounts.h"
+#include "csi/sub_path.h"
 #include "proto/codec/codec.h"
 #include "test/unit/csi/fixture.h"
 
@@ -138,7 +139,19 @@ TEST_F(Volumes, MemoryIsMountedOnceAndKeepsItsData) {
   EXPECT_EQ(*base::ReadFile(EmptyDir() + "/data"), "kept");
   struct stat st {};
   ASSERT_EQ(::stat(EmptyDir().c_str(), &st), 0);
-  EXPECT_EQ(st.st_mode & 07777, 0777u);
+  EXPECT_EQ(st.st_mode & 07777, 01777u);
+}
+
+TEST_F(Volumes, ASubPathMadeInMemoryHasModeAndGroupOfItsVolume) {
+  ASSERT_TRUE(Mount(Pod("{securityContext: {fsGroup: 4321},"
+                        " volumes: [{name: v, emptyDir: {medium: Memory}}],"
+                        " containers: [{name: c, volumeMounts: [{name: v, mountPath: /v}]}]}"))
+                  .ok());
+  ASSERT_TRUE(OpenSubPath(EmptyDir(), "new/one").ok());
+  struct stat st {};
+  ASSERT_EQ(::stat((EmptyDir() + "/new/one").c_str(), &st), 0);
+  EXPECT_EQ(st.st_gid, 4321u);
+  EXPECT_EQ(st.st_mode, S_IFDIR | S_ISGID | 01777u) << "as the kernel makes a tmpfs";
 }
 
 TEST_F(Volumes, HugePagesNeedARequestOfTheirSize) {

@@ -19,7 +19,8 @@ TEST(ContainerStatus, StatesOfTheNewestInstances) {
   const Row rows[] = {
       {"none", kAlways, "", "waiting/ContainerCreating"},
       {"none, init containers ahead", kInit, "", "waiting/PodInitializing"},
-      {"created", kAlways, "sandbox c=created", "waiting/"},
+      {"created", kAlways, "sandbox c=created", "waiting/ContainerCreating"},
+      {"created, init containers ahead", kInit, "sandbox c=created", "waiting/PodInitializing"},
       {"running", kAlways, "sandbox c=running", "running"},
       {"exited", kAlways, "sandbox c=exited/3/OOMKilled", "terminated/OOMKilled/3"},
       {"running after an end", kAlways, "sandbox c=running c=exited/1",

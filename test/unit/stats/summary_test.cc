@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -199,6 +201,23 @@ TEST_F(SummaryTest, ResourceMetricsAreThoseOfMetricsServer) {
   EXPECT_EQ(test::ValueOf(samples, "node_swap_usage_bytes"), 40 * 1024);
   EXPECT_EQ(test::ValueOf(samples, "resource_scrape_error"), 0);
   EXPECT_THAT(written, HasSubstr("node_cpu_usage_seconds_total 5 1700000000000\n"));
+}
+
+TEST_F(SummaryTest, AContainerHasBytesOfItsLayerAndNoInodesOfTheFileSystem) {
+  Snapshot snapshot = Take(StatsDepth::kProcesses);
+  FsFigures layer;
+  layer.used = 5;
+  layer.capacity = 100;
+  layer.inodes = layer.inodes_free = 7;
+  snapshot.pods[0].containers[0].rootfs = layer;
+  MetricsText text;
+  WriteContainerMetrics(snapshot, {}, text);
+  std::vector<test::MetricSample> samples;
+  EXPECT_THAT(test::LintMetrics(text.Take(), &samples), IsEmpty());
+  EXPECT_EQ(test::ValueOf(samples, "container_fs_usage_bytes", {{"container", "app"}}), 5);
+  EXPECT_EQ(test::ValueOf(samples, "container_fs_limit_bytes", {{"container", "app"}}), 100);
+  EXPECT_TRUE(std::isnan(test::ValueOf(samples, "container_fs_inodes_total", {{"container", "app"}})));
+  EXPECT_GT(test::ValueOf(samples, "container_fs_inodes_total", {{"id", "/"}}), 0);
 }
 
 TEST_F(SummaryTest, ContainerMetricsGoByGroup) {
