@@ -155,6 +155,8 @@ class TakenStream : public ByteStream {
   }
   Task<absl::Status> WriteAll(std::string_view data) override { return stream_.WriteAll(data); }
   void FinishWriting() override { stream_.FinishWriting(); }
+  Task<void> HungUp() override { return stream_.HungUp(); }
+  std::string PeerAddress() const override { return stream_.PeerAddress(); }
   void Close() override { stream_.Close(); }
 
  private:
@@ -357,14 +359,12 @@ class Connection {
   }
 
   Task<void> WatchClient(base::OneShot<bool> answered) {
-    // Past the limit nobody reads: then a write finds out.
-    while (in_.size() < kMaxAhead) {
-      const bool alive = co_await ReadMore<kWaitBlock>();
-      if (alive) continue;
-      // A read that was called off says nothing about the client.
-      if (!watch_over_) answered.Set(false);
-      co_return;
-    }
+    bool alive = true;
+    while (alive && in_.size() < kMaxAhead) alive = co_await ReadMore<kWaitBlock>();
+    // Past the limit nobody reads any more.
+    if (alive) co_await stream_.HungUp();
+    // A wait that was called off says nothing about the client.
+    if (!watch_over_) answered.Set(false);
   }
 
   base::Loop& loop_;

@@ -21,7 +21,7 @@ struct HttpLimits {
   size_t connections = 256;                        // beyond: the longest idle one is closed, or we wait
   base::Nanos handshake = std::chrono::seconds(10);  // TLS: closed
   base::Nanos idle = std::chrono::seconds(90);     // between requests: closed
-  base::Nanos request = std::chrono::seconds(30);  // first byte to last of a request: 408
+  base::Nanos request = std::chrono::seconds(30);  // first byte to last of a request: closed
   base::Nanos write = std::chrono::hours(4);       // one piece of an answer not taken: closed
 };
 

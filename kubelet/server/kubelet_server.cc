@@ -11,6 +11,7 @@
 #include "kubelet/server/local_api.h"
 #include "kubelet/server/system_logs.h"
 #include "proto/codec/codec.h"
+#include "proto/k8s/kubelet_config.pb.h"
 
 namespace keelson::kubelet {
 namespace {
@@ -75,6 +76,14 @@ bool InSpec(const k8s::v1::PodSpec& spec, const std::string& name) {
          std::ranges::any_of(spec.ephemeralcontainers(), [&](const auto& container) {
            return container.ephemeralcontainercommon().name() == name;
          });
+}
+
+bool MaySplitLogs(NodeView& view) {
+  const auto* config = dynamic_cast<const k8s::kubelet::v1beta1::KubeletConfiguration*>(
+      &view.Configuration());
+  if (config == nullptr) return false;
+  auto gate = config->featuregates().find("PodLogsQuerySplitStreams");
+  return gate != config->featuregates().end() && gate->second;
 }
 
 absl::StatusOr<std::string> ListJson(const k8s::v1::PodList& list) {
@@ -255,7 +264,7 @@ Task<void> KubeletServer::GetConfig(const HttpRequest&, Responder& responder) {
 }
 
 Task<void> KubeletServer::GetContainerLogs(const HttpRequest& request, Responder& responder) {
-  absl::StatusOr<LogQuery> query = LogQueryOf(loop_, view_, request);
+  absl::StatusOr<LogQuery> query = ParseLogQuery(request.query, loop_.clock().Now());
   const std::string& name = request.params.at("pod");
   const std::string& container = request.params.at("container");
   HttpResponse refused;
@@ -269,9 +278,13 @@ Task<void> KubeletServer::GetContainerLogs(const HttpRequest& request, Responder
       if (pod.metadata().namespace_() != request.params.at("namespace") ||
           pod.metadata().name() != name)
         continue;
-      if (InSpec(pod.spec(), container))
-        return ServeContainerLogs(loop_, view_, log_watches_, request, responder);
       refused = Text(404, StrCat("container \"", container, "\" not found in pod \"", name, "\""));
+      if (!InSpec(pod.spec(), container)) continue;
+      if (query->request.filter.stream.empty() || MaySplitLogs(view_))
+        return ServeContainerLogs(loop_, view_, log_watches_, std::move(query), request, responder);
+      refused = Text(400, StrCat("unable to return the given log stream: \"",
+                                 request.QueryValue("stream").value_or(""),
+                                 "\". Please enable PodLogsQuerySplitStreams feature gate in kubelet"));
     }
   }
   return Reply(responder, std::move(refused));

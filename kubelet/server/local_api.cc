@@ -4,7 +4,6 @@
 #include "base/errno_status.h"
 #include "base/log.h"
 #include "proto/codec/codec.h"
-#include "proto/k8s/kubelet_config.pb.h"
 
 namespace keelson::kubelet {
 namespace {
@@ -226,23 +225,13 @@ Task<void> LocalApi::GetMore(const HttpRequest& request, Responder& responder) {
 }
 
 Task<void> LocalApi::GetLogs(const HttpRequest& request, Responder& responder) {
-  return ServeContainerLogs(loop_, view_, log_watches_, request, responder);
-}
-
-absl::StatusOr<LogQuery> LogQueryOf(base::Loop& loop, NodeView& view, const HttpRequest& request) {
-  const auto* config = dynamic_cast<const k8s::kubelet::v1beta1::KubeletConfiguration*>(
-      &view.Configuration());
-  bool split = false;
-  if (config != nullptr)
-    if (auto gate = config->featuregates().find("PodLogsQuerySplitStreams");
-        gate != config->featuregates().end())
-      split = gate->second;
-  return ParseLogQuery(request.query, loop.clock().Now(), split);
+  absl::StatusOr<LogQuery> query = ParseLogQuery(request.query, loop_.clock().Now());
+  return ServeContainerLogs(loop_, view_, log_watches_, std::move(query), request, responder);
 }
 
 Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, LogWatches& watches,
-                              const HttpRequest& request, Responder& responder) {
-  absl::StatusOr<LogQuery> query = LogQueryOf(loop, view, request);
+                              absl::StatusOr<LogQuery> query, const HttpRequest& request,
+                              Responder& responder) {
   if (!query.ok()) {
     HttpResponse refused = ErrorText(query.status());
     co_await Reply(responder, std::move(refused));

@@ -61,11 +61,10 @@ class LocalApi {
   HttpServer server_;
 };
 
-// The query of a request for logs, by the feature gates in force. Errors are ParseLogQuery's.
-absl::StatusOr<LogQuery> LogQueryOf(base::Loop& loop, NodeView& view, const HttpRequest& request);
-
-// Streams a container's log as /containerLogs answers it; shared with the HTTPS server.
+// Streams a container's log as /containerLogs answers it; shared with the HTTPS server. A request that
+// could not be understood is refused.
 base::Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, LogWatches& watches,
-                                    const HttpRequest& request, Responder& responder);
+                                    absl::StatusOr<LogQuery> query, const HttpRequest& request,
+                                    Responder& responder);
 
 }  // namespace keelson::kubelet

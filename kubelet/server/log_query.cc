@@ -33,12 +33,12 @@ base::WallTime Ago(base::WallTime now, int64_t seconds) {
   return now - std::chrono::seconds(std::min(seconds, most));
 }
 
-absl::Status SetStream(const std::string& value, bool split, LogQuery* out) {
+absl::Status SetStream(const std::string& value, LogQuery* out) {
   if (value == "All") return absl::OkStatus();
-  if (!split || (value != "Stdout" && value != "Stderr"))
+  if (value != "Stdout" && value != "Stderr")
     return absl::OutOfRangeError(
-        base::StrCat("stream: Unsupported value: \"", value, "\": supported values: ",
-                     split ? "\"All\", \"Stdout\", \"Stderr\"" : "\"All\""));
+        base::StrCat("stream: Unsupported value: \"", value,
+                     "\": supported values: \"All\", \"Stdout\", \"Stderr\""));
   out->request.filter.stream = value == "Stdout" ? "stdout" : "stderr";
   return absl::OkStatus();
 }
@@ -75,13 +75,13 @@ absl::Status Apply(const std::string& name, const std::string& value, base::Wall
 
 }  // namespace
 
-absl::StatusOr<LogQuery> ParseLogQuery(const Query& query, base::WallTime now, bool split) {
+absl::StatusOr<LogQuery> ParseLogQuery(const Query& query, base::WallTime now) {
   LogQuery result;
   bool seconds = false, time = false;
   for (const auto& [name, value] : query) {
     seconds |= name == "sinceSeconds";
     time |= name == "sinceTime";
-    RETURN_IF_ERROR(name == "stream" ? SetStream(value, split, &result)
+    RETURN_IF_ERROR(name == "stream" ? SetStream(value, &result)
                                      : Apply(name, value, now, &result));
   }
   if (!result.request.filter.stream.empty() && result.request.tail_lines >= 0)

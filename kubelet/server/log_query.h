@@ -13,9 +13,8 @@ struct LogQuery {
   bool previous = false;
 };
 
-// `now` is what sinceSeconds counts from; `split`: one stream may be asked for alone (feature gate
-// PodLogsQuerySplitStreams). InvalidArgument: not a value of its type (400);
+// `now` is what sinceSeconds counts from. InvalidArgument: not a value of its type (400);
 // OutOfRange: a value that makes no sense, or two that exclude each other (422).
-absl::StatusOr<LogQuery> ParseLogQuery(const Query& query, base::WallTime now, bool split = false);
+absl::StatusOr<LogQuery> ParseLogQuery(const Query& query, base::WallTime now);
 
 }  // namespace keelson::kubelet

@@ -18,6 +18,7 @@
 
 #include "base/errno_status.h"
 #include "base/log.h"
+#include "kubelet/server/hung_up.h"
 
 namespace keelson::kubelet {
 namespace {
@@ -58,6 +59,8 @@ class SocketStream : public ByteStream {
     socket_.shutdown(Socket::shutdown_send, ignored);
   }
 
+  Task<void> HungUp() override { return SocketHungUp(socket_); }
+
   std::string PeerAddress() const override {
     return PeerAddressOf(const_cast<Socket&>(socket_).native_handle());
   }
@@ -72,6 +75,23 @@ class SocketStream : public ByteStream {
 };
 
 }  // namespace
+
+Task<void> ByteStream::HungUp() {
+  base::OneShot<bool> never;
+  co_await never.Wait();
+}
+
+// On other sockets nothing of it works, and nothing of it is needed.
+void SetTcpManners(int fd) {
+  auto set = [fd](int level, int option, int value) {
+    static_cast<void>(::setsockopt(fd, level, option, &value, sizeof(value)));
+  };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 15);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 15);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 9);
+}
 
 std::string PeerAddressOf(int fd) {
   sockaddr_storage storage{};
@@ -119,8 +139,7 @@ class SocketListener : public Listener {
 
  protected:
   virtual absl::Status CheckPeer(int fd) {
-    const int on = 1;  // answers are written whole: waiting for more only costs time
-    static_cast<void>(::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
+    SetTcpManners(fd);
     return absl::OkStatus();
   }
 
@@ -279,8 +298,7 @@ Task<absl::StatusOr<std::unique_ptr<ByteStream>>> ConnectTcp(base::Loop& loop, s
       co_return base::ErrnoStatus("dial tcp", wanted);
     }
   }
-  const int on = 1;  // keystrokes must not wait for more of them
-  static_cast<void>(::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
+  SetTcpManners(fd.get());
   co_return std::make_unique<SocketStream>(loop, parsed->family, std::move(fd));
 }
 

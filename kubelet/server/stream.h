@@ -38,11 +38,18 @@ class ByteStream {
   virtual base::Task<absl::Status> WriteAll(std::string_view data) = 0;
   // Tells the peer that nothing more comes from us; reading goes on. Nothing may be written afterwards.
   virtual void FinishWriting() {}
+  // Returns when the connection is broken in both directions, which is found out without reading: for
+  // who has no room for what it would read. A stream that cannot tell never returns.
+  virtual base::Task<void> HungUp();
   // Address of the peer without its port; empty when it has none.
   virtual std::string PeerAddress() const { return {}; }
   // Waiting calls return Unavailable. Twice is fine.
   virtual void Close() = 0;
 };
+
+// What every TCP connection is told: small pieces do not wait for more of them, and a peer that has
+// vanished is found out in some two minutes (15 s of silence, 9 probes 15 s apart; as Go's servers).
+void SetTcpManners(int fd);
 
 // getpeername(2) of a TCP socket; empty for others.
 std::string PeerAddressOf(int fd);

@@ -57,7 +57,7 @@ Task<void> Join(base::Loop& loop, ByteStream& client, ByteStream& backend) {
   base::OneShot<bool> ended;
   Task<void> in = Copy(client, backend, ended, false);
   Task<void> out = Copy(backend, client, ended, true);
-  const bool by_runtime = co_await RunBothUntil(loop, std::move(in), std::move(out), ended);
+  const bool by_runtime = co_await RunBothUntil(loop, client, std::move(in), std::move(out), ended);
   if (by_runtime) co_await FinishGently(loop, client);
 }
 

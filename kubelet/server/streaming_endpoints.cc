@@ -2,6 +2,7 @@
 #include "kubelet/server/streaming_endpoints.h"
 
 #include "base/strings.h"
+#include "kubelet/server/spdy_tunnel.h"
 #include "kubelet/server/streaming.h"
 #include "kubelet/server/websocket_streams.h"
 
@@ -65,6 +66,11 @@ std::vector<std::string> SplitAtSpaces(const std::string& text) {
   return words;
 }
 
+absl::Status NoContainer(const HttpRequest& request) {
+  return absl::InternalError(
+      StrCat("container not found (\"", request.params.at("container"), "\")"));
+}
+
 template <typename Request>
 void SetStreams(const StreamOptions& options, Request* request) {
   request->set_stdin(options.stdin_on);
@@ -123,11 +129,10 @@ Task<void> StreamingEndpoints::Run(const HttpRequest& request, Responder& respon
   std::optional<k8s::v1::Pod> pod = co_await FindPod(request, responder);
   if (!pod) co_return;
   absl::StatusOr<std::string> id = co_await FindContainer(request, *pod);
+  if (id.ok() && id->empty()) id = NoContainer(request);
   HttpResponse answer;
-  if (!id.ok() || id->empty()) {
-    answer = Text(500, id.ok() ? StrCat("container not found (\"", request.params.at("container"),
-                                        "\")")
-                               : std::string(base::Message(id.status())));
+  if (!id.ok()) {
+    answer = Text(500, std::string(base::Message(id.status())));
     co_await Reply(responder, std::move(answer));
     co_return;
   }
@@ -146,37 +151,15 @@ Task<void> StreamingEndpoints::Run(const HttpRequest& request, Responder& respon
 }
 
 Task<void> StreamingEndpoints::Exec(const HttpRequest& request, Responder& responder) {
-  absl::StatusOr<StreamOptions> options = ParseStreamOptions(request.query);
-  HttpResponse refused;
-  if (!options.ok()) {
-    refused = Text(400, std::string(base::Message(options.status())));
-    co_await Reply(responder, std::move(refused));
-    co_return;
-  }
-  std::optional<k8s::v1::Pod> pod = co_await FindPod(request, responder);
-  if (!pod) co_return;
-  absl::StatusOr<std::string> id = co_await FindContainer(request, *pod);
-  absl::Status problem = id.status();
-  if (id.ok() && id->empty())
-    problem = absl::InternalError(
-        StrCat("container not found (\"", request.params.at("container"), "\")"));
-  if (problem.ok()) {
-    cri::rt::ExecRequest exec;
-    exec.set_container_id(*id);
-    for (std::string& word : Values(request.query, "command")) exec.add_cmd(std::move(word));
-    SetStreams(*options, &exec);
-    auto url = co_await runtime_.Exec(std::move(exec));
-    if (url.ok()) {
-      co_await Command(url->url(), *options, request, responder);
-      co_return;
-    }
-    problem = url.status();
-  }
-  refused = RuntimeError(problem);
-  co_await Reply(responder, std::move(refused));
+  return Converse(request, responder, &StreamingEndpoints::ExecUrl);
 }
 
 Task<void> StreamingEndpoints::Attach(const HttpRequest& request, Responder& responder) {
+  return Converse(request, responder, &StreamingEndpoints::AttachUrl);
+}
+
+Task<void> StreamingEndpoints::Converse(const HttpRequest& request, Responder& responder,
+                                        UrlMaker make_url) {
   absl::StatusOr<StreamOptions> options = ParseStreamOptions(request.query);
   HttpResponse refused;
   if (!options.ok()) {
@@ -186,29 +169,46 @@ Task<void> StreamingEndpoints::Attach(const HttpRequest& request, Responder& res
   }
   std::optional<k8s::v1::Pod> pod = co_await FindPod(request, responder);
   if (!pod) co_return;
-  const std::string& container = request.params.at("container");
   absl::StatusOr<std::string> id = co_await FindContainer(request, *pod);
-  absl::Status problem = id.status();
-  if (id.ok() && id->empty())
-    problem = absl::InternalError(StrCat("container ", container, " not found in pod ",
-                                         pod->metadata().name(), "_",
-                                         pod->metadata().namespace_()));
-  if (problem.ok()) {
-    // Whether there is a terminal was settled when the container started.
-    options->tty = WantsTerminal(pod->spec(), container);
-    if (options->tty) options->stderr_on = false;
-    cri::rt::AttachRequest attach;
-    attach.set_container_id(*id);
-    SetStreams(*options, &attach);
-    auto url = co_await runtime_.Attach(std::move(attach));
-    if (url.ok()) {
-      co_await Command(url->url(), *options, request, responder);
-      co_return;
-    }
-    problem = url.status();
+  absl::StatusOr<std::string> url = id;
+  if (id.ok()) url = co_await (this->*make_url)(request, *pod, *id, &*options);
+  if (url.ok()) {
+    co_await Command(*url, *options, request, responder);
+    co_return;
   }
-  refused = RuntimeError(problem);
+  refused = RuntimeError(url.status());
   co_await Reply(responder, std::move(refused));
+}
+
+Task<absl::StatusOr<std::string>> StreamingEndpoints::ExecUrl(const HttpRequest& request,
+                                                         const k8s::v1::Pod&, std::string id,
+                                                         StreamOptions* options) {
+  if (id.empty()) co_return NoContainer(request);
+  cri::rt::ExecRequest exec;
+  exec.set_container_id(id);
+  for (std::string& word : Values(request.query, "command")) exec.add_cmd(std::move(word));
+  SetStreams(*options, &exec);
+  auto answer = co_await runtime_.Exec(std::move(exec));
+  if (!answer.ok()) co_return answer.status();
+  co_return answer->url();
+}
+
+Task<absl::StatusOr<std::string>> StreamingEndpoints::AttachUrl(const HttpRequest& request,
+                                                           const k8s::v1::Pod& pod, std::string id,
+                                                           StreamOptions* options) {
+  const std::string& container = request.params.at("container");
+  if (id.empty())
+    co_return absl::InternalError(StrCat("container ", container, " not found in pod ",
+                                         pod.metadata().name(), "_", pod.metadata().namespace_()));
+  // Whether there is a terminal was settled when the container started.
+  options->tty = WantsTerminal(pod.spec(), container);
+  if (options->tty) options->stderr_on = false;
+  cri::rt::AttachRequest attach;
+  attach.set_container_id(id);
+  SetStreams(*options, &attach);
+  auto answer = co_await runtime_.Attach(std::move(attach));
+  if (!answer.ok()) co_return answer.status();
+  co_return answer->url();
 }
 
 Task<void> StreamingEndpoints::Command(std::string url, StreamOptions options,

@@ -30,6 +30,19 @@ class StreamingEndpoints {
   base::Task<void> Attach(const HttpRequest& request, Responder& responder);
   base::Task<void> PortForward(const HttpRequest& request, Responder& responder);
 
+  // The runtime's URL for a conversation with container `id`, which is empty when there is none. May
+  // change what the options ask for to what there is. All arguments live until it returns.
+  using UrlMaker = base::Task<absl::StatusOr<std::string>> (StreamingEndpoints::*)(
+      const HttpRequest& request, const k8s::v1::Pod& pod, std::string id, StreamOptions* options);
+  base::Task<absl::StatusOr<std::string>> ExecUrl(const HttpRequest& request,
+                                                  const k8s::v1::Pod& pod, std::string id,
+                                                  StreamOptions* options);
+  base::Task<absl::StatusOr<std::string>> AttachUrl(const HttpRequest& request,
+                                                    const k8s::v1::Pod& pod, std::string id,
+                                                    StreamOptions* options);
+  // What exec and attach have in common.
+  base::Task<void> Converse(const HttpRequest& request, Responder& responder, UrlMaker make_url);
+
   // Hands the request on to `url`, in the way its protocols ask for.
   base::Task<void> Command(std::string url, StreamOptions options, const HttpRequest& request,
                            Responder& responder);

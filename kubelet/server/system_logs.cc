@@ -142,7 +142,8 @@ Task<void> ServeSystemLog(base::Loop& loop, std::string root, std::string path,
     answer.content_type = "text/html; charset=utf-8";
   } else if (absl::IsPermissionDenied(opened.status())) {
     answer = Plain(403, "403 Forbidden\n");
-  } else if (!absl::IsNotFound(opened.status()) && !absl::IsInvalidArgument(opened.status())) {
+  } else if (!absl::IsNotFound(opened.status()) && !absl::IsInvalidArgument(opened.status()) &&
+             !absl::IsFailedPrecondition(opened.status())) {  // the way leads through a file
     answer = Plain(500, "500 Internal Server Error\n");
   }
   static_cast<void>(co_await responder.Send(std::move(answer)));  // who left needs no answer

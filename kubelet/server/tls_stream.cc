@@ -9,6 +9,7 @@
 
 #include "base/errno_status.h"
 #include "base/strings.h"
+#include "kubelet/server/hung_up.h"
 #include "kubelet/server/tls.h"
 
 namespace keelson::kubelet {
@@ -81,6 +82,8 @@ class TlsStream : public ByteStream {
     error_code ignored;  // a peer that has gone needs no telling
     socket_.shutdown(Socket::shutdown_send, ignored);
   }
+
+  Task<void> HungUp() override { return SocketHungUp(socket_); }
 
   std::string PeerAddress() const override {
     return PeerAddressOf(const_cast<Socket&>(socket_).native_handle());

@@ -8,6 +8,7 @@
 
 #include "base/errno_status.h"
 #include "base/strings.h"
+#include "base/websocket.h"
 
 namespace keelson::kubelet {
 namespace {
@@ -146,8 +147,47 @@ Task<absl::StatusOr<UpgradeAnswer>> CallForUpgrade(base::Loop& loop, std::string
   co_return std::move(answer);
 }
 
+HeaderList SpdyCall(std::vector<std::string> protocols) {
+  HeaderList headers = {{"Host", "localhost"}, {"Connection", "Upgrade"}, {"Upgrade", "SPDY/3.1"}};
+  for (std::string& protocol : protocols)
+    headers.emplace_back("X-Stream-Protocol-Version", std::move(protocol));
+  return headers;
+}
+
+Task<void> RefuseUpgrade(Responder& responder, int status, std::string words) {
+  HttpResponse response;
+  response.status = status;
+  response.body = std::move(words);
+  if (status == 400) response.headers.emplace_back("Sec-WebSocket-Version", "13");
+  static_cast<void>(co_await responder.Send(std::move(response)));  // who left needs no answer
+}
+
+Task<ByteStream*> AcceptWebSocket(const HttpRequest& request, Responder& responder,
+                                  std::string subprotocol) {
+  const std::string key = request.Header("sec-websocket-key").value_or("");
+  if (request.method != "GET" || key.empty() ||
+      request.Header("sec-websocket-version").value_or("") != "13") {
+    std::string words = "not a WebSocket request of version 13\n";
+    co_await RefuseUpgrade(responder, 400, std::move(words));
+    co_return nullptr;
+  }
+  ByteStream* client = co_await responder.TakeOver();
+  if (client == nullptr) {
+    std::string words = "request connection cannot be hijacked\n";
+    co_await RefuseUpgrade(responder, 500, std::move(words));
+    co_return nullptr;
+  }
+  const std::string head = base::StrCat(
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      "Sec-WebSocket-Accept: ", base::WsAccept(key),
+      subprotocol.empty() ? "" : "\r\nSec-WebSocket-Protocol: ", subprotocol, "\r\n\r\n");
+  absl::Status told = co_await client->WriteAll(head);
+  co_return told.ok() ? client : nullptr;
+}
+
 Task<absl::Status> SharedWriter::Write(std::string data) {
   while (busy_) co_await free_.Wait();
+  if (cut_) co_return absl::UnavailableError("write: an earlier piece was cut short");
   struct Busy {
     SharedWriter& writer;
     ~Busy() {
@@ -155,14 +195,26 @@ Task<absl::Status> SharedWriter::Write(std::string data) {
       writer.free_.Set();
     }
   } busy{*this};
-  busy_ = true;
-  co_return co_await stream_.WriteAll(data);
+  busy_ = cut_ = true;
+  absl::Status put = co_await stream_.WriteAll(data);
+  cut_ = !put.ok();
+  co_return put;
 }
 
-Task<bool> RunBothUntil(base::Loop& loop, Task<void> one, Task<void> other,
+namespace {
+
+Task<void> WatchFor(ByteStream& client, base::OneShot<bool> ended) {
+  co_await client.HungUp();
+  ended.Set(false);
+}
+
+}  // namespace
+
+Task<bool> RunBothUntil(base::Loop& loop, ByteStream& client, Task<void> one, Task<void> other,
                         base::OneShot<bool> ended) {
   // The group is filled in here: between that and the try nothing can throw a cancellation.
   base::TaskGroup both(loop);
+  both.Spawn("client watch", WatchFor(client, ended));
   both.Spawn("stream in", std::move(one));
   both.Spawn("stream out", std::move(other));
   std::exception_ptr cancelled;

@@ -46,7 +46,18 @@ struct UpgradeAnswer {
 base::Task<absl::StatusOr<UpgradeAnswer>> CallForUpgrade(base::Loop& loop, std::string url,
                                                          std::string method, HeaderList headers);
 
-// One end for several tasks that write: each piece stays whole.
+// Headers of a call that asks for SPDY with these protocols.
+HeaderList SpdyCall(std::vector<std::string> protocols);
+
+// Switches the connection to WebSocket, with the subprotocol unless it is empty; null after having
+// refused, or when the client has gone.
+base::Task<ByteStream*> AcceptWebSocket(const HttpRequest& request, Responder& responder,
+                                        std::string subprotocol);
+// Answers with an error instead.
+base::Task<void> RefuseUpgrade(Responder& responder, int status, std::string words);
+
+// One end for several tasks that write: each piece stays whole. Unavailable: the stream's, or an
+// earlier piece was cut short because its task was cancelled; nothing can follow it.
 class SharedWriter {
  public:
   explicit SharedWriter(ByteStream& stream) : stream_(stream) {}
@@ -55,13 +66,15 @@ class SharedWriter {
  private:
   ByteStream& stream_;
   bool busy_ = false;
+  bool cut_ = false;
   base::Wakeup free_;
 };
 
-// Runs both until `ended` is set, whose value is returned, then cancels them. When cancelled itself,
-// too, both have ended before this returns.
-base::Task<bool> RunBothUntil(base::Loop& loop, base::Task<void> one, base::Task<void> other,
-                              base::OneShot<bool> ended);
+// Runs both until `ended` is set, whose value is returned, then cancels them. A client that hangs up
+// while nobody reads from it sets `ended` to false. When cancelled itself, too, both have ended before
+// this returns.
+base::Task<bool> RunBothUntil(base::Loop& loop, ByteStream& client, base::Task<void> one,
+                              base::Task<void> other, base::OneShot<bool> ended);
 
 // Ends our side and reads on for a moment: closing with bytes unread would make the kernel reset the
 // connection, and the client lose what it has not read yet.

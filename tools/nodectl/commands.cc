@@ -110,6 +110,8 @@ absl::StatusOr<QueryParams> LogParams(const Options& options) {
   if (options.timestamps) query.emplace_back("timestamps", "true");
   if (options.tail >= 0) query.emplace_back("tailLines", base::StrCat(options.tail));
   if (options.limit_bytes >= 0) query.emplace_back("limitBytes", base::StrCat(options.limit_bytes));
+  if (options.stream != "all")
+    query.emplace_back("stream", options.stream == "stdout" ? "Stdout" : "Stderr");
   if (!options.since_time.empty()) query.emplace_back("sinceTime", options.since_time);
   if (options.since.empty()) return query;
   auto since = proto::ParseGoDuration(options.since);

@@ -22,11 +22,13 @@ struct Options {
   std::string container;
   bool follow = false, previous = false, timestamps = false;
   int64_t tail = -1, limit_bytes = -1;
+  std::string stream = "all";  // or stdout, stderr
   std::string since, since_time;
 
   std::string for_object;  // of events
 
   bool stdin_on = false, tty = false;
+  std::string detach_keys = "ctrl-p,ctrl-q";  // of attach, as kubectl's
   std::string address = "127.0.0.1";  // of port-forward
 
   bool containers = false;  // of top

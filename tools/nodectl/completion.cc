@@ -19,7 +19,8 @@ _nodectl() {
     --socket) COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --for) words="$(_nodectl_pods | sed 's|^|pod/|')" ;;
     --sort-by) words="cpu memory" ;;
-    -n|--namespace|-c|--container|--tail|--since|--since-time|--limit-bytes|--address|--port) return ;;
+    --stream) words="all stdout stderr" ;;
+    -n|--namespace|-c|--container|--detach-keys|--tail|--since|--since-time|--limit-bytes|--address|--port) return ;;
   esac
   if [[ -z "$words" ]]; then
     if (( COMP_CWORD == 1 )); then
@@ -28,13 +29,15 @@ _nodectl() {
       case "$command" in
         get) words="-n --namespace -A --all-namespaces -o --output --help" ;;
         describe) words="-n --namespace --help" ;;
-        logs) words="-f --follow -p --previous -c --container --tail --since --since-time --timestamps --limit-bytes -n --namespace --help" ;;
-        exec|attach) words="-i --stdin -t --tty -c --container -n --namespace --help" ;;
+        logs) words="-f --follow -p --previous -c --container --tail --since --since-time --timestamps --stream --limit-bytes -n --namespace --help" ;;
+        exec) words="-i --stdin -t --tty -c --container -n --namespace --help" ;;
+        attach) words="-i --stdin -t --tty --detach-keys -c --container -n --namespace --help" ;;
         cp) words="-c --container -n --namespace --help" ;;
         port-forward) words="--address -n --namespace --help" ;;
         top) words="--containers --sort-by -n --namespace -A --all-namespaces --help" ;;
         web) words="--port --help" ;;
         events) words="--for -n --namespace -A --all-namespaces -o --output --help" ;;
+        inflight) words="-o --output --help" ;;
       esac
     elif (( COMP_CWORD == 2 )); then
       case "$command" in
@@ -95,10 +98,15 @@ _nodectl() {
       _arguments '*:pod:_nodectl_pods' '(-f --follow)'{-f,--follow}'[follow]' \
         '(-p --previous)'{-p,--previous}'[previous instance]' '--timestamps[with times]' \
         '(-c --container)'{-c,--container}'[container]:container:' '--tail[last lines]:lines:' \
-        '--since[newer than]:duration:' '--limit-bytes[at most]:bytes:' ;;
+        '--since[newer than]:duration:' '--since-time[newer than]:time:' '--limit-bytes[at most]:bytes:' \
+        '--stream[one of both]:stream:(all stdout stderr)' \
+        '(-n --namespace)'{-n,--namespace}'[namespace]:namespace:' ;;
     exec|attach)
-      _arguments '1:pod:_nodectl_pods' '(-i --stdin)'{-i,--stdin}'[pass our input on]' \
-        '(-t --tty)'{-t,--tty}'[at a terminal]' '(-c --container)'{-c,--container}'[container]:container:' ;;
+      local -a keys
+      [[ "${words[2]}" = attach ]] && keys=('--detach-keys[keys that leave]:keys:')
+      _arguments $keys '1:pod:_nodectl_pods' '(-i --stdin)'{-i,--stdin}'[pass our input on]' \
+        '(-t --tty)'{-t,--tty}'[at a terminal]' '(-c --container)'{-c,--container}'[container]:container:' \
+        '(-n --namespace)'{-n,--namespace}'[namespace]:namespace:' ;;
     cp)
       _arguments '(-c --container)'{-c,--container}'[container]:container:' '*:place:_files' ;;
     port-forward)
@@ -145,6 +153,7 @@ complete -c nodectl -n '__fish_seen_subcommand_from describe' -a pod
 complete -c nodectl -n '__fish_seen_subcommand_from get describe logs exec attach port-forward top' -a '(__nodectl_pods)'
 complete -c nodectl -n '__fish_seen_subcommand_from exec attach' -s i -l stdin
 complete -c nodectl -n '__fish_seen_subcommand_from exec attach' -s t -l tty
+complete -c nodectl -n '__fish_seen_subcommand_from attach' -l detach-keys -x
 complete -c nodectl -n '__fish_seen_subcommand_from exec attach cp' -s c -l container -x
 complete -c nodectl -n '__fish_seen_subcommand_from cp' -F
 complete -c nodectl -n '__fish_seen_subcommand_from port-forward' -l address -x
@@ -157,6 +166,9 @@ complete -c nodectl -n '__fish_seen_subcommand_from logs' -s p -l previous
 complete -c nodectl -n '__fish_seen_subcommand_from logs' -s c -l container -x
 complete -c nodectl -n '__fish_seen_subcommand_from logs' -l tail -x
 complete -c nodectl -n '__fish_seen_subcommand_from logs' -l since -x
+complete -c nodectl -n '__fish_seen_subcommand_from logs' -l since-time -x
+complete -c nodectl -n '__fish_seen_subcommand_from logs' -l limit-bytes -x
+complete -c nodectl -n '__fish_seen_subcommand_from logs' -l stream -x -a 'all stdout stderr'
 complete -c nodectl -n '__fish_seen_subcommand_from logs' -l timestamps
 complete -c nodectl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'
 )sh";

@@ -55,7 +55,11 @@ absl::StatusOr<int> Attach(const Options& options) {
                    container.c_str());
     wanted.tty = wanted.tty && one.tty();
   }
-  return RunSession(Client(options.socket), PathOf("attach", *pod, container), {}, StreamsOf(wanted));
+  auto keys = DetachKeys::Parse(options.detach_keys);
+  if (!keys.ok()) return keys.status();
+  SessionIo io = StreamsOf(wanted);
+  io.detach = std::move(*keys);
+  return RunSession(Client(options.socket), PathOf("attach", *pod, container), {}, io);
 }
 
 }  // namespace keelson::nodectl

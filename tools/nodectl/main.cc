@@ -56,6 +56,25 @@ void AddAll(CLI::App* command, Options* options) {
   command->add_flag("-A,--all-namespaces", options->all, "All namespaces, which is the default");
 }
 
+// A command on one container of a pod.
+void AddContainer(CLI::App* command, Options* options) {
+  command->add_option("-c,--container", options->container, "Container (default: the first)");
+  AddNamespace(command, options);
+}
+
+// The same with the pod as its only word.
+CLI::App* AddOnContainer(CLI::App* app, const char* name, const char* about, Options* options) {
+  CLI::App* command = app->add_subcommand(name, about);
+  command->add_option("pod", options->names, "Name of the pod")->required()->expected(1);
+  AddContainer(command, options);
+  return command;
+}
+
+void AddConversation(CLI::App* command, Options* options) {
+  command->add_flag("-i,--stdin", options->stdin_on, "Pass our input on");
+  command->add_flag("-t,--tty", options->tty, "At a terminal; with -i");
+}
+
 CLI::App* AddGet(CLI::App* app, Options* options) {
   CLI::App* get = app->add_subcommand("get", "List pods, images or events");
   get->add_option("kind", options->kind, "pods, images or events")
@@ -80,18 +99,17 @@ CLI::App* AddDescribe(CLI::App* app, Options* options) {
 }
 
 CLI::App* AddLogs(CLI::App* app, Options* options) {
-  CLI::App* logs = app->add_subcommand("logs", "Print what a container of a pod wrote");
-  logs->add_option("pod", options->names, "Name of the pod")->required()->expected(1);
-  logs->add_option("-c,--container", options->container, "Container (default: the first)");
+  CLI::App* logs = AddOnContainer(app, "logs", "Print what a container of a pod wrote", options);
   logs->add_flag("-f,--follow", options->follow, "Go on until the container ends");
   logs->add_flag("-p,--previous", options->previous, "Of the instance before the present one");
   logs->add_flag("--timestamps", options->timestamps, "Begin each line with its time");
+  logs->add_option("--stream", options->stream, "stdout, stderr or all (the default)")
+      ->check(CLI::IsMember({"stdout", "stderr", "all"}));
   logs->add_option("--tail", options->tail, "Only the last N lines")->type_name("N");
   logs->add_option("--limit-bytes", options->limit_bytes, "At most N bytes")->type_name("N");
   auto* since = logs->add_option("--since", options->since, "Newer than this: 5s, 2m, 3h");
   logs->add_option("--since-time", options->since_time, "Newer than this time (RFC 3339)")
       ->excludes(since);
-  AddNamespace(logs, options);
   return logs;
 }
 
@@ -105,28 +123,23 @@ CLI::App* AddEvents(CLI::App* app, Options* options) {
   return events;
 }
 
-void AddContainer(CLI::App* command, Options* options) {
-  command->add_option("-c,--container", options->container, "Container (default: the first)");
-  AddNamespace(command, options);
-}
-
 CLI::App* AddExec(CLI::App* app, Options* options) {
   CLI::App* exec = app->add_subcommand("exec", "Run a command in a container; its exit code is ours");
   exec->add_option("words", options->names, "POD -- COMMAND and its arguments")
       ->required()
       ->expected(2, 1 << 20);
-  exec->add_flag("-i,--stdin", options->stdin_on, "Pass our input on");
-  exec->add_flag("-t,--tty", options->tty, "At a terminal; with -i");
+  AddConversation(exec, options);
   AddContainer(exec, options);
   return exec;
 }
 
 CLI::App* AddAttach(CLI::App* app, Options* options) {
-  CLI::App* attach = app->add_subcommand("attach", "Connect to a container's first process");
-  attach->add_option("pod", options->names, "Name of the pod")->required()->expected(1);
-  attach->add_flag("-i,--stdin", options->stdin_on, "Pass our input on");
-  attach->add_flag("-t,--tty", options->tty, "At the container's terminal; with -i");
-  AddContainer(attach, options);
+  CLI::App* attach =
+      AddOnContainer(app, "attach", "Connect to a container's first process", options);
+  AddConversation(attach, options);
+  attach->add_option("--detach-keys", options->detach_keys,
+                     "Keys that leave the terminal, its program goes on; empty: none")
+      ->capture_default_str();
   return attach;
 }
 

@@ -29,6 +29,7 @@ class Session {
   Session(ChannelSocket socket, const SessionIo& io, base::UniqueFd signals)
       : socket_(std::move(socket)), io_(io), signals_(std::move(signals)) {
     in_open_ = io_.in_fd >= 0 || io_.in;
+    detach_ = io_.detach;
   }
 
   absl::StatusOr<int> Run() {
@@ -44,6 +45,7 @@ class Session {
       if (wait[1].revents != 0)
         if (auto ended = TakeSignal()) return *ended;
       if (wait[2].revents != 0) RETURN_IF_ERROR(ReadInput());
+      if (detached_) return 0;
       if ((wait[0].revents & (POLLIN | POLLHUP | POLLERR)) == 0) continue;
       auto more = socket_.Receive([this](uint8_t channel, std::string_view data) {
         return Take(channel, data);
@@ -75,8 +77,15 @@ class Session {
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) return absl::OkStatus();
     // EIO: the terminal is gone, which ends the input too.
     if (got < 0 && errno != EIO) return base::ErrnoStatus("read the input");
-    Forward({block, static_cast<size_t>(std::max<ssize_t>(got, 0))});
-    return absl::OkStatus();
+    const std::string_view typed(block, static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    std::string kept;
+    if (!io_.tty || typed.empty()) {
+      Forward(typed);
+    } else {
+      detached_ = detach_.Take(typed, &kept);
+      if (!kept.empty()) Forward(kept);  // nothing would mean the end
+    }
+    return detached_ ? socket_.Flush() : absl::OkStatus();
   }
 
   // Empty: the end of the input.
@@ -113,6 +122,8 @@ class Session {
   const SessionIo& io_;
   base::UniqueFd signals_;
   bool in_open_ = false;
+  DetachKeys detach_;
+  bool detached_ = false;
   std::string outcome_;
 };
 

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "tools/nodectl/client.h"
+#include "tools/nodectl/detach_keys.h"
 
 namespace keelson::nodectl {
 
@@ -20,6 +21,7 @@ struct SessionIo {
   std::function<absl::StatusOr<std::string>()> in;
   std::function<absl::Status(std::string_view)> out, err;
   bool tty = false;  // sizes of the terminal at in_fd are passed on
+  DetachKeys detach{};  // typed at that terminal, they end the session with 0
 };
 
 // exec or attach at `path`, with the streams of `io` added to the query. The exit code of the command,

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <regex>
+
 #include "base/process.h"
 #include "kubelet/server/local_api.h"
 #include "test/unit/server/fake_node_view.h"
@@ -11,7 +13,7 @@
 namespace keelson::kubelet {
 namespace {
 
-using ::testing::EndsWith;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -60,6 +62,16 @@ class NodectlTest : public ::testing::Test {
     event.set_reason(reason);
     event.set_type("Normal");
     event.set_message("message of " + reason);
+  }
+  // What bash offers for the last of these words, behind nodectl.
+  std::string Completed(const std::vector<std::string>& words) {
+    std::string line = "nodectl";
+    for (const std::string& word : words) line += " " + word;
+    const std::string script = Out({"completion", "bash"}) + "nodectl() { " + NODECTL_BINARY +
+                               " \"$@\"; }\nCOMP_WORDS=(" + line +
+                               "); COMP_CWORD=" + std::to_string(words.size()) +
+                               "; _nodectl\nprintf '%s\\n' \"${COMPREPLY[*]}\"\n";
+    return RunAny({"/bin/bash"}, {"KEELSON_SOCKET=" + socket_, "PATH=/usr/bin:/bin"}, script).out;
   }
   void WriteLog(const std::string& lines) {
     view_.WriteLog(view_.LogPath("default", "web", "c"), lines);
@@ -146,6 +158,13 @@ TEST_F(NodectlTest, Logs) {
             "2026-01-01T00:00:00.000000000Z two\n");
   EXPECT_EQ(Out({"logs", "web", "--since-time", "2026-01-02T00:00:00Z"}), "");
   EXPECT_EQ(Out({"logs", "web", "--since", "1s"}), "");
+  EXPECT_EQ(Out({"logs", "web", "--limit-bytes", "5"}), "one\nt");
+  WriteLog("2026-01-01T00:00:00Z stderr F wrong\n");
+  EXPECT_EQ(Out({"logs", "web", "--stream", "stderr"}), "wrong\n");
+  EXPECT_EQ(Out({"logs", "web", "--stream", "stdout"}), "one\ntwo\n");
+  EXPECT_EQ(Out({"logs", "web", "--stream=all", "--tail", "2"}), "two\nwrong\n");
+  EXPECT_THAT(Run({"logs", "web", "--stream=stderr", "--tail=1"}).err, HasSubstr("mutually exclusive"));
+  EXPECT_GT(Run({"logs", "web", "--stream", "both"}).exit_code, 100);
   const base::ChildResult previous = Run({"logs", "-p", "web"});
   EXPECT_EQ(previous.exit_code, 1);
   EXPECT_EQ(previous.err,
@@ -203,13 +222,24 @@ TEST_F(NodectlTest, CompletionScriptsAreValidShell) {
 }
 
 TEST_F(NodectlTest, BashCompletionOffersPods) {
-  const std::string script = Out({"completion", "bash"}) + "nodectl() { " + NODECTL_BINARY +
-                             " \"$@\"; }\n"
-                             "COMP_WORDS=(nodectl logs w); COMP_CWORD=2; _nodectl\n"
-                             "echo \"${COMPREPLY[@]}\"\n";
-  const base::ChildResult result =
-      RunAny({"/bin/bash"}, {"KEELSON_SOCKET=" + socket_, "PATH=/usr/bin:/bin"}, script);
-  EXPECT_EQ(result.out, "web\n") << result.err;
+  EXPECT_EQ(Completed({"logs", "w"}), "web\n");
+  EXPECT_EQ(Completed({"get", "pods", "d"}), "dns\n");
+  EXPECT_EQ(Completed({"logs", "web", "--stream", "std"}), "stdout stderr\n");
+}
+
+// The script is a text of its own: what the program takes, it must offer.
+TEST_F(NodectlTest, BashCompletionOffersEveryOption) {
+  for (const char* command : {"get", "describe", "logs", "exec", "attach", "cp", "port-forward", "top",
+                              "web", "events", "inflight"}) {
+    const std::string offered = " " + Completed({command, "-"});
+    const std::string help = Out({command, "--help"});
+    const std::regex option("(^|\n| |,)(--?[a-z][a-z-]*)(?=[ ,\n])", std::regex::icase);
+    for (std::sregex_iterator it(help.begin(), help.end(), option), end; it != end; ++it) {
+      const std::string name = (*it)[2];
+      if (name == "-h" || name == "--socket" || name == "--version") continue;
+      EXPECT_THAT(offered, ContainsRegex("[ \n]" + name + "[ \n]")) << command;
+    }
+  }
 }
 
 }  // namespace

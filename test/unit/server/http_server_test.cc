@@ -172,6 +172,25 @@ TEST_F(HttpServerTest, ClientThatIsSlowWithItsRequestIsDropped) {
   EXPECT_EQ(client.ReadAll(), "");
 }
 
+// Says `byte` again and again, each time after a moment in which the server could have closed; what
+// came until it did.
+std::string Drip(RawClient& client, std::string_view byte) {
+  pollfd closed{client.fd(), POLLIN | POLLRDHUP, 0};
+  while (::poll(&closed, 1, 5) == 0 && client.Send(byte)) {
+  }
+  return client.ReadAll();
+}
+
+TEST_F(HttpServerTest, DrippingKeepsNoConnection) {
+  limits_.request = milliseconds(100);
+  Start();
+  RawClient header(socket_), body(socket_);
+  header.Send("GET /hello/a HTTP/1.1\r\nX: ");
+  EXPECT_EQ(Drip(header, "x"), "");
+  body.Send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+  EXPECT_EQ(Drip(body, "x"), "");
+}
+
 TEST_F(HttpServerTest, SilentConnectionIsDropped) {
   limits_.idle = milliseconds(50);
   Start();
@@ -212,6 +231,18 @@ TEST_F(HttpServerTest, HandlerIsCancelledWhenItsClientLeaves) {
     RawClient client(socket_);
     client.Send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
     ASSERT_TRUE(Happens(waiting_));
+  }
+  EXPECT_TRUE(Happens(cancelled_));
+}
+
+// Nobody reads what it sends beyond the limit, and still it is seen to leave.
+TEST_F(HttpServerTest, HandlerIsCancelledWhenAClientLeavesThatSentTooMuchAhead) {
+  Start();
+  {
+    RawClient client(socket_);
+    client.Send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+    ASSERT_TRUE(Happens(waiting_));
+    ASSERT_TRUE(client.Send(std::string(66 << 10, 'x')));
   }
   EXPECT_TRUE(Happens(cancelled_));
 }

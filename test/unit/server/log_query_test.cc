@@ -117,16 +117,15 @@ TEST_F(LogTargetTest, UnknownContainerIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(ChooseLogInstance(pod_, "nope", false).status()));
 }
 
-TEST(LogQueryStream, OneAloneNeedsTheGateAndNoTail) {
+TEST(LogQueryStream, OneAloneHasNoTail) {
   const base::WallTime now{};
-  EXPECT_TRUE(ParseLogQuery({{"stream", "All"}}, now, false).ok());
-  EXPECT_TRUE(absl::IsOutOfRange(ParseLogQuery({{"stream", "Stderr"}}, now, false).status()));
-  auto one = ParseLogQuery({{"stream", "Stderr"}}, now, true);
+  EXPECT_TRUE(ParseLogQuery({{"stream", "All"}, {"tailLines", "1"}}, now).ok());
+  auto one = ParseLogQuery({{"stream", "Stderr"}}, now);
   ASSERT_TRUE(one.ok()) << one.status();
   EXPECT_EQ(one->request.filter.stream, "stderr");
-  EXPECT_TRUE(absl::IsOutOfRange(ParseLogQuery({{"stream", "stderr"}}, now, true).status()));
+  EXPECT_TRUE(absl::IsOutOfRange(ParseLogQuery({{"stream", "stderr"}}, now).status()));
   EXPECT_TRUE(absl::IsOutOfRange(
-      ParseLogQuery({{"stream", "Stdout"}, {"tailLines", "1"}}, now, true).status()));
+      ParseLogQuery({{"stream", "Stdout"}, {"tailLines", "1"}}, now).status()));
 }
 
 }  // namespace

@@ -6,10 +6,13 @@
 #include <openssl/ssl.h>
 #include <signal.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <thread>
 
+#include "base/strings.h"
+#include "base/thread.h"
 #include "kubelet/server/http_server.h"
 #include "kubelet/server/serving_certificate.h"
 #include "test/unit/server/raw_client.h"
@@ -155,6 +158,31 @@ TEST_F(TlsTest, NewFilesAreShownToNewConnections) {
   for (int i = 0; i < 1000 && !after.starts_with("node2@"); ++i)
     after = TlsClient(port_, {}).Subject();
   EXPECT_THAT(after, StartsWith("node2@"));
+}
+
+TEST_F(TlsTest, FilesChangeUnderTrafficAndNobodyNotices) {
+  Start();
+  TlsClient old(port_, {});
+  std::atomic<bool> stop{false};
+  std::atomic<int> good{0}, bad{0};
+  std::vector<std::unique_ptr<base::Thread>> clients;
+  for (int i = 0; i < 4; ++i)
+    clients.push_back(std::make_unique<base::Thread>("kl client", [&] {
+      while (!stop) ++(Get("/hello").ends_with("\r\n\r\nhello") ? good : bad);
+    }));
+  for (int i = 0; i < 5; ++i) {
+    const std::string host = base::StrCat("reload", i);
+    auto pair = MakeSelfSigned(host, base::FromUnixNanos(1'800'000'000'000'000'000));
+    ASSERT_TRUE(pair.ok()) << pair.status();
+    std::ofstream(dir_.At("pki/kubelet.key")) << pair->key_pem;
+    std::ofstream(dir_.At("pki/kubelet.crt")) << pair->certificate_pem;
+    while (!TlsClient(port_, {}).Subject().starts_with(host)) std::this_thread::yield();
+  }
+  stop = true;
+  clients.clear();
+  EXPECT_EQ(bad, 0);
+  EXPECT_GT(good, 5);
+  EXPECT_THAT(old.Get("/hello"), EndsWith("\r\n\r\nhello"));
 }
 
 TEST_F(TlsTest, LargeAnswersArriveWhole) {
