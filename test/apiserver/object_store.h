@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "kubelet/client/api_server.h"
+#include "test/apiserver/selector.h"
 
 namespace keelson::apiserver {
 
@@ -29,22 +30,6 @@ using kubelet::client::WatchEvent;
 using kubelet::client::WatchOptions;
 
 using ObjectPtr = std::shared_ptr<const Message>;
-
-// "a=b,c!=d" on fields by their JSON paths, and on labels ("a", "!a", "a=b", "a!=b" there).
-class Selector {
- public:
-  Selector(const std::string& fields, const std::string& labels);
-  bool Matches(const Message& object) const;
-
- private:
-  struct Term {
-    std::string key, value;
-    enum { kEquals, kDiffers, kExists, kAbsent } op;
-    bool is_label;
-  };
-  static std::vector<Term> Parse(const std::string& text, bool labels);
-  std::vector<Term> terms_;
-};
 
 class ObjectStore {
  public:
