@@ -53,12 +53,6 @@ struct PluginAnswer {
 // InvalidArgument without quoting the answer. Pure.
 absl::StatusOr<PluginAnswer> ParsePluginAnswer(std::string_view json,
                                                const std::string& api_version);
-// What is wrong with the configuration, in upstream's words; empty: nothing. Pure.
-std::vector<std::string> CheckProviders(
-    const k8s::kubelet::v1beta1::CredentialProviderConfig& config);
-// A file, or every *.json, *.yaml and *.yml of a directory in order. Reads small local files.
-absl::StatusOr<k8s::kubelet::v1beta1::CredentialProviderConfig> LoadProviders(
-    const std::string& path);
 
 class CredentialPlugins {
  public:

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sstream>
 
+#include "cri/credential_provider_config.h"
 #include "proto/k8s/credential_provider.pb.h"
 #include "test/unit/base/fixture.h"
 
