@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kubelet/pleg.h"
 
-#include <cjson/cJSON.h>
-
 #include <algorithm>
 
 #include "base/errno_status.h"
@@ -17,8 +15,6 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr const char* kUidLabel = "io.kubernetes.pod.uid";
-constexpr const char* kContainerNameLabel = "io.kubernetes.container.name";
 // How long the runtime may lag behind the kernel after a process has ended.
 constexpr milliseconds kRecheckFirst(4);
 constexpr milliseconds kRecheckMax(1000);
@@ -26,22 +22,6 @@ constexpr int kRefreshTries = 5;
 // Pauses between attempts to open the event stream.
 constexpr milliseconds kReopenFirst(100);
 constexpr milliseconds kReopenMax(30'000);
-
-std::string LabelOf(const google::protobuf::Map<std::string, std::string>& labels,
-                    const char* key) {
-  auto it = labels.find(key);
-  return it == labels.end() ? std::string() : it->second;
-}
-
-// containerd and CRI-O put the init process's pid into the verbose info, a JSON object under "info".
-pid_t PidOf(const google::protobuf::Map<std::string, std::string>& info) {
-  auto it = info.find("info");
-  if (it == info.end()) return 0;
-  std::unique_ptr<cJSON, decltype(&cJSON_Delete)> root(
-      cJSON_ParseWithLength(it->second.data(), it->second.size()), cJSON_Delete);
-  const cJSON* pid = cJSON_GetObjectItemCaseSensitive(root.get(), "pid");
-  return cJSON_IsNumber(pid) ? static_cast<pid_t>(pid->valueint) : 0;
-}
 
 bool SameListing(const ObservedPod& a, const ObservedPod& b) {
   auto same_sandbox = [](const ObservedSandbox& x, const ObservedSandbox& y) {
@@ -62,6 +42,7 @@ Pleg::Pleg(base::Loop& loop, cri::Runtime& runtime, PlegOptions options,
            std::function<void(const PodUid&)> on_change)
     : loop_(loop),
       runtime_(runtime),
+      reader_(loop, runtime),
       options_(options),
       on_change_(std::move(on_change)),
       exits_(loop),
@@ -116,57 +97,11 @@ Task<void> Pleg::Close() {
   co_await tasks_.CancelAndJoin();
 }
 
-Task<absl::StatusOr<Pleg::Listing>> Pleg::List(std::string uid) {
-  rt::PodSandboxFilter sandbox_filter;
-  rt::ContainerFilter container_filter;
-  if (!uid.empty()) {
-    (*sandbox_filter.mutable_label_selector())[kUidLabel] = uid;
-    (*container_filter.mutable_label_selector())[kUidLabel] = uid;
-  }
-  // Containers first: one that appears in between is then seen with its sandbox at the next look.
-  auto containers = co_await runtime_.ListContainers(std::move(container_filter));
-  if (!containers.ok()) co_return containers.status();
-  auto sandboxes = co_await runtime_.ListPodSandbox(std::move(sandbox_filter));
-  if (!sandboxes.ok()) co_return sandboxes.status();
-  Listing listing;
-  for (const auto& item : sandboxes->items()) {
-    const std::string& pod_uid = item.metadata().uid();
-    if (LabelOf(item.labels(), kUidLabel).empty()) continue;  // not a kubelet's
-    ObservedPod& pod = listing[pod_uid];
-    pod.uid = pod_uid;
-    pod.name = item.metadata().name();
-    pod.ns = item.metadata().namespace_();
-    pod.sandboxes.push_back({item.id(), item.metadata().attempt(),
-                             item.state() == rt::SANDBOX_READY, false, item.created_at(), {},
-                             item.runtime_handler()});
-  }
-  for (const auto& item : containers->containers()) {
-    std::string pod_uid = LabelOf(item.labels(), kUidLabel);
-    if (pod_uid.empty()) continue;
-    ObservedPod& pod = listing[pod_uid];
-    pod.uid = pod_uid;
-    if (pod.name.empty()) {
-      pod.name = LabelOf(item.labels(), "io.kubernetes.pod.name");
-      pod.ns = LabelOf(item.labels(), "io.kubernetes.pod.namespace");
-    }
-    ObservedContainer c;
-    c.id = item.id();
-    c.sandbox_id = item.pod_sandbox_id();
-    c.name = LabelOf(item.labels(), kContainerNameLabel);
-    c.state = FromCri(item.state());
-    c.created_at = item.created_at();
-    c.restart_count = RestartCountOf(item.annotations());
-    pod.containers.push_back(std::move(c));
-  }
-  for (auto& [id, pod] : listing) SortNewestFirst(pod);
-  co_return listing;
-}
-
 Task<absl::Status> Pleg::Relist() {
   base::MonoTime started = loop_.clock().Monotonic();
   std::map<PodUid, uint64_t> versions;
   for (const auto& [uid, entry] : entries_) versions[uid] = entry.version;
-  auto listing = co_await List("");
+  auto listing = co_await reader_.List("");
   if (!listing.ok()) co_return base::Annotate(listing.status(), "relist");
   if (on_relist_)
     on_relist_(loop_.clock().Monotonic() - started,
@@ -190,67 +125,11 @@ Task<absl::Status> Pleg::Relist() {
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> Pleg::InspectSandbox(ObservedSandbox* sandbox) {
-  auto status = co_await runtime_.PodSandboxStatus(sandbox->id, verbose());
-  // Removed since it was listed: what the list said is the last word.
-  if (absl::IsNotFound(status.status())) {
-    sandbox->ready = false;
-    co_return absl::OkStatus();
-  }
-  if (!status.ok()) co_return status.status();
-  *sandbox = FromCri(status->status());
-  sandbox->pid = PidOf(status->info());
-  co_return absl::OkStatus();
-}
-
-Task<absl::Status> Pleg::InspectContainer(ObservedContainer* container) {
-  const bool watch = verbose() && container->state == ContainerState::kRunning;
-  auto status = co_await runtime_.ContainerStatus(container->id, watch);
-  if (absl::IsNotFound(status.status())) {
-    container->state = ContainerState::kUnknown;
-    co_return absl::NotFoundError("removed meanwhile");
-  }
-  if (!status.ok()) co_return status.status();
-  *container = FromCri(status->status(), container->sandbox_id);
-  container->pid = PidOf(status->info());
-  co_return absl::OkStatus();
-}
-
-// Fills in what the list does not tell. An object whose state is known already is not asked about.
-Task<absl::Status> Pleg::Inspect(ObservedPod* pod, const ObservedPod* known) {
-  std::vector<Task<absl::Status>> calls;
-  std::vector<ObservedSandbox> sandboxes = pod->sandboxes;
-  std::vector<ObservedContainer> containers = pod->containers;
-  for (auto& sandbox : sandboxes) {
-    bool same = false;
-    for (const auto& old : known->sandboxes)
-      if (old.id == sandbox.id && old.ready == sandbox.ready) {
-        sandbox = old;
-        same = true;
-      }
-    if (!same) calls.push_back(InspectSandbox(&sandbox));
-  }
-  for (auto& container : containers) {
-    const ObservedContainer* old = known->FindById(container.id);
-    if (old && old->state == container.state) container = *old;
-    else calls.push_back(InspectContainer(&container));
-  }
-  auto results = co_await base::Gather(loop_, std::move(calls));
-  for (const absl::Status& status : results)
-    if (!status.ok() && !absl::IsNotFound(status)) co_return status;
-  pod->sandboxes = std::move(sandboxes);
-  pod->containers.clear();
-  for (auto& c : containers)
-    if (!c.name.empty()) pod->containers.push_back(std::move(c));
-  SortNewestFirst(*pod);
-  co_return absl::OkStatus();
-}
-
 Task<absl::Status> Pleg::Refresh(PodUid uid) {
   for (int i = 0; i < kRefreshTries; ++i) {
     changed_.erase(uid);
     uint64_t version = entries_.contains(uid) ? entries_[uid].version : 0;
-    auto listing = co_await List(uid);
+    auto listing = co_await reader_.List(uid);
     if (!listing.ok()) {
       changed_.insert(uid);
       co_return listing.status();
@@ -259,7 +138,7 @@ Task<absl::Status> Pleg::Refresh(PodUid uid) {
     fresh.uid = uid;
     const bool listed_only = entries_.contains(uid) && entries_[uid].listed_only;
     const ObservedPod known = listed_only ? ObservedPod() : View(uid);
-    absl::Status inspected = co_await Inspect(&fresh, &known);
+    absl::Status inspected = co_await reader_.Inspect(&fresh, &known, verbose());
     if (!inspected.ok()) {
       changed_.insert(uid);
       co_return inspected;
@@ -286,7 +165,7 @@ Task<absl::Status> Pleg::NoteSandbox(PodUid uid, std::string name, std::string n
                                      std::string sandbox_id) {
   ObservedSandbox sandbox;
   sandbox.id = sandbox_id;
-  absl::Status status = co_await InspectSandbox(&sandbox);
+  absl::Status status = co_await reader_.InspectSandbox(&sandbox, verbose());
   CO_RETURN_IF_ERROR(status);
   Entry& entry = EntryOf(uid);
   ++entry.version;
@@ -305,7 +184,7 @@ Task<absl::Status> Pleg::NoteContainer(PodUid uid, std::string container_id) {
   container.state = ContainerState::kRunning;  // asks for the pid too
   const ObservedSandbox* sandbox = View(uid).sandbox();
   if (sandbox) container.sandbox_id = sandbox->id;
-  absl::Status status = co_await InspectContainer(&container);
+  absl::Status status = co_await reader_.InspectContainer(&container, verbose());
   CO_RETURN_IF_ERROR(status);
   Entry& entry = EntryOf(uid);
   ++entry.version;

@@ -20,6 +20,7 @@
 #include "base/loop.h"
 #include "cri/runtime.h"
 #include "kubelet/exit_watch.h"
+#include "kubelet/runtime_reader.h"
 #include "kubelet/runtime_view.h"
 
 namespace keelson::kubelet {
@@ -79,13 +80,8 @@ class Pleg {
     uint64_t version = 0;  // counts Note*
     bool listed_only = false;  // ids and states of a list; statuses are still to be read
   };
-  using Listing = std::map<PodUid, ObservedPod>;  // ids and states only
 
   base::Task<absl::Status> Relist();
-  base::Task<absl::StatusOr<Listing>> List(std::string uid);
-  base::Task<absl::Status> Inspect(ObservedPod* pod, const ObservedPod* known);
-  base::Task<absl::Status> InspectSandbox(ObservedSandbox* sandbox);
-  base::Task<absl::Status> InspectContainer(ObservedContainer* container);
   base::Task<void> RelistLoop();
   base::Task<void> EventLoop();
   base::Task<void> RecheckAfterExit(PodUid uid, std::string id);
@@ -96,6 +92,7 @@ class Pleg {
 
   base::Loop& loop_;
   cri::Runtime& runtime_;
+  RuntimeReader reader_;
   const PlegOptions options_;
   const std::function<void(const PodUid&)> on_change_;
   OnRelist on_relist_;  // empty: nobody counts

@@ -18,10 +18,6 @@ namespace {
 
 // Grace of a pod in the runtime that no source knows.
 constexpr int64_t kOrphanGrace = 1;
-// Traces without an owner come from crashes only: one look soon after the start, when pods that wait
-// to start have gone first, and one now and then.
-constexpr std::chrono::seconds kFirstSweep(2);
-constexpr std::chrono::minutes kSweepPeriod(5);
 
 // Source, time of first sight and mirror mark are ours, and a status is no wish; all else makes
 // another pod of it.
@@ -45,6 +41,11 @@ bool IsBeingDeleted(const v1::Pod& pod) {
 // For what the node's object says, and others may have changed.
 bool OfNode(const Rejection& why) {
   return why.reason == "NodeAffinity" || why.reason == "TaintToleration";
+}
+
+// Taken away and brought back it goes on where it was, as upstream has it.
+bool RunsOn(const v1::Pod& pod) {
+  return IsStaticPod(pod) && pod.spec().restartpolicy() != "Never";
 }
 
 bool IsOver(const v1::Pod& pod) {
@@ -73,7 +74,13 @@ PodPtr OrphanPod(const ObservedPod& seen) {
 }
 
 PodManager::PodManager(PodServices& services, std::set<PodSource> sources, Admission& admission)
-    : s_(services), admission_(admission), sources_(std::move(sources)), tasks_(services.loop) {}
+    : s_(services),
+      admission_(admission),
+      sources_(std::move(sources)),
+      leftovers_(
+          services, [this](const PodUid& uid) { return Knows(uid); },
+          [this](const PodUid& uid) { StartOrphan(uid); }),
+      tasks_(services.loop) {}
 
 void PodManager::Apply(SourceUpdate update) {
   std::set<PodUid> present;
@@ -129,7 +136,9 @@ bool PodManager::MustWait(const v1::Pod& pod) const {
 // Brings the workers in line with what is wanted. Cheap and idempotent.
 void PodManager::Reconcile() {
   for (auto& [uid, running] : workers_) {
-    if (desired_.contains(uid) || running.worker->removed()) continue;
+    const auto again = desired_.find(uid);
+    running.worker->SetWantedAgain(again != desired_.end() && RunsOn(*again->second.pod));
+    if (again != desired_.end() || running.worker->removed()) continue;
     // A pod that comes from an old life of the agent may still be listed by a source that has not
     // spoken yet.
     if (!sources_ready() && !IsStaticPod(running.worker->pod())) continue;
@@ -138,8 +147,8 @@ void PodManager::Reconcile() {
   // Strangers first: a pod of the same name has to wait until they are gone.
   if (sources_ready()) {
     for (const PodUid& uid : s_.pleg.KnownPods())
-      if (!workers_.contains(uid) && !desired_.contains(uid)) StartOrphan(uid);
-    ready_.Set();
+      if (!Knows(uid)) StartOrphan(uid);
+    leftovers_.Start();
   }
   EndDeleted();
   for (const PodUid& uid : ToStart()) StartDesired(uid, desired_.at(uid));
@@ -229,7 +238,7 @@ void PodManager::MakeRoom(const v1::Pod& pod, const std::vector<const v1::Pod*>&
 void PodManager::OnChange(const PodWorker& worker) {
   if (!worker.may_run() && making_room_.contains(worker.uid())) room_.Set();
   Report(worker);
-  if (!worker.may_run() && ending_) ending_();
+  if (!worker.may_run()) TellEnding();
 }
 
 void PodManager::End(const PodUid& uid, TerminateRequest request) {
@@ -244,9 +253,24 @@ std::vector<PodPtr> PodManager::ActivePods() const {
   return pods;
 }
 
+bool PodManager::Knows(const PodUid& uid) const {
+  return workers_.contains(uid) || desired_.contains(uid);
+}
+
 bool PodManager::HasEnded(const PodUid& uid) const {
   auto it = workers_.find(uid);
   return it == workers_.end() || it->second.worker->phase() >= WorkerPhase::kTerminated;
+}
+
+bool PodManager::IsEnding(const std::string& full_name) const {
+  return std::any_of(workers_.begin(), workers_.end(), [&](const auto& item) {
+    const PodWorker& worker = *item.second.worker;
+    return item.second.full_name == full_name && worker.removed() && worker.may_run();
+  });
+}
+
+void PodManager::TellEnding() const {
+  for (const auto& listener : ending_) listener();
 }
 
 Task<void> PodManager::RefreshNode() {
@@ -337,7 +361,7 @@ Task<void> PodManager::RunWorker(PodUid uid) {
   v1::PodStatus last = worker->status();
   workers_.erase(uid);
   making_room_.erase(uid);
-  if (ending_) ending_();
+  TellEnding();
   if (auto it = desired_.find(uid); it != desired_.end() && IsBeingDeleted(*it->second.pod)) {
     it->second.status = std::move(last);
     Finish(it->second);
@@ -353,12 +377,12 @@ void PodManager::Wake(const PodUid& uid) {
 void PodManager::OnRuntimeChange(const PodUid& uid) {
   if (workers_.contains(uid)) return Wake(uid);
   // Not ours yet: an orphan, if it stays so after the next look.
-  if (sources_ready()) stranger_.Set();
+  if (sources_ready()) leftovers_.LookForStrangers();
 }
 
 Task<void> PodManager::Run() {
-  tasks_.Spawn("strangers", StrangerLoop());
-  tasks_.Spawn("sweep", SweepLoop());
+  tasks_.Spawn("strangers", leftovers_.EndStrangers());
+  tasks_.Spawn("sweep", leftovers_.Sweep());
   tasks_.Spawn("room", RoomLoop());
   co_await tasks_.Join();
 }
@@ -367,64 +391,6 @@ Task<void> PodManager::Close() {
   tasks_.Cancel();
   for (auto& [uid, running] : workers_) co_await running.worker->Close();
   co_await tasks_.Join();
-}
-
-bool PodManager::Owned(const PodUid& uid) const {
-  return workers_.contains(uid) || desired_.contains(uid) || !s_.pleg.View(uid).empty();
-}
-
-Task<void> PodManager::StrangerLoop() {
-  while (true) {
-    co_await stranger_.Wait();
-    co_await EndStrangers();
-  }
-}
-
-Task<void> PodManager::SweepLoop() {
-  co_await ready_.Wait();
-  co_await base::Sleep(s_.loop.clock(), kFirstSweep);
-  while (true) {
-    co_await EndStrangers();
-    co_await Sweep();
-    co_await base::Sleep(s_.loop.clock(), kSweepPeriod);
-  }
-}
-
-// Pods in the runtime that appeared without a worker.
-Task<void> PodManager::EndStrangers() {
-  std::vector<PodUid> strangers;
-  for (const PodUid& uid : s_.pleg.KnownPods())
-    if (!workers_.contains(uid) && !desired_.contains(uid)) strangers.push_back(uid);
-  for (const PodUid& uid : strangers) {
-    absl::Status looked = co_await s_.pleg.Refresh(uid);
-    if (!looked.ok())
-      KLOG_WARNING("Cannot read a pod that no source knows", {"uid", uid}, {"err", looked});
-    // Much may have happened meanwhile: it may be gone, wanted or in hand.
-    bool there = !s_.pleg.View(uid).empty();
-    if (there && !workers_.contains(uid) && !desired_.contains(uid)) StartOrphan(uid);
-  }
-}
-
-// Directories, mounts and cgroups whose pod is gone from everywhere.
-Task<void> PodManager::Sweep() {
-  std::map<PodUid, PodFiles::LogDir> left;
-  auto dirs = co_await s_.files.ListPodDirs();
-  auto logs = co_await s_.files.ListLogDirs();
-  auto groups = co_await s_.cgroups.ListPods();
-  if (dirs.ok())
-    for (const auto& uid : *dirs) left[uid].uid = uid;
-  if (groups.ok())
-    for (const auto& uid : *groups) left[uid].uid = uid;
-  if (logs.ok())
-    for (const auto& dir : *logs) left[dir.uid] = dir;
-  for (const auto& [uid, dir] : left) {
-    if (Owned(uid)) continue;
-    absl::Status status = co_await s_.volumes.Unmount(uid);
-    if (status.ok()) status = co_await s_.cgroups.Destroy(uid);
-    if (status.ok() && !Owned(uid)) status = co_await s_.files.RemovePod(dir.ns, dir.name, uid);
-    if (status.ok()) KLOG_INFO("Removed what a former pod left behind", {"uid", uid});
-    else KLOG_WARNING("Cannot remove what a former pod left behind", {"uid", uid}, {"err", status});
-  }
 }
 
 PodManager::Entry PodManager::EntryOf(const Desired& desired) const {

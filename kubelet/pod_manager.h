@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "kubelet/admission.h"
+#include "kubelet/leftovers.h"
 #include "kubelet/pod_report.h"
 #include "kubelet/pod_services.h"
 #include "kubelet/pod_worker.h"
@@ -37,7 +38,9 @@ class PodManager {
   // or taints, of which a copy may be old.
   void OnOldNode(std::function<base::Task<void>()> refresh) { refresh_node_ = std::move(refresh); }
   // Hears when a pod came nearer to its end: HasEnded may say so now.
-  void OnPodEnding(std::function<void()> listener) { ending_ = std::move(listener); }
+  void OnPodEnding(std::function<void()> listener) { ending_.push_back(std::move(listener)); }
+  // A static pod of this name was taken away, and something of it may still run.
+  bool IsEnding(const std::string& full_name) const;
   // What a source wants now, in full.
   void Apply(SourceUpdate update);
   // The runtime shows something new of a pod.
@@ -103,15 +106,13 @@ class PodManager {
   void MakeRoom(const v1::Pod& pod, const std::vector<const v1::Pod*>& others);
   void OnChange(const PodWorker& worker);
   base::Task<void> RoomLoop();
+  void TellEnding() const;
   base::Task<void> RefreshNode();
   base::WallTime FirstSeen(const v1::Pod& pod) const;
   void Wake(const PodUid& uid);
   base::Task<void> RunWorker(PodUid uid);
-  base::Task<void> StrangerLoop();
-  base::Task<void> EndStrangers();
-  base::Task<void> SweepLoop();
-  base::Task<void> Sweep();
-  bool Owned(const PodUid& uid) const;
+  // A source wants it, or a worker has it.
+  bool Knows(const PodUid& uid) const;
   Entry EntryOf(const Desired& desired) const;
 
   PodServices& s_;
@@ -122,9 +123,10 @@ class PodManager {
   std::map<PodUid, Running> workers_;
   std::function<void(const PodReport&)> reporter_;
   std::set<PodUid> making_room_;  // workers that end for a critical pod
-  std::function<void()> ending_;
+  std::vector<std::function<void()>> ending_;
   std::function<base::Task<void>()> refresh_node_;
-  base::Wakeup ready_, stranger_, room_;
+  base::Wakeup room_;
+  Leftovers leftovers_;
   base::TaskGroup tasks_;
 };
 
