@@ -257,6 +257,16 @@ CommandResult Containerd::Exec(const std::string& container_id, const std::vecto
   return {answer.exit_code(), answer.stdout() + answer.stderr()};
 }
 
+std::string Containerd::ExecUrl(const rt::ExecRequest& request) {
+  return Call(stubs_->runtime, &rt::RuntimeService::Stub::Exec, request).url();
+}
+
+std::string Containerd::PortForwardUrl(const std::string& sandbox_id) {
+  rt::PortForwardRequest request;
+  request.set_pod_sandbox_id(sandbox_id);
+  return Call(stubs_->runtime, &rt::RuntimeService::Stub::PortForward, request).url();
+}
+
 void Containerd::RemoveAllPods() {
   // A start whose caller has died goes on for a while, and until then nothing can be removed.
   const auto remove_some = [this] {

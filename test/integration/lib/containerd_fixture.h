@@ -63,6 +63,9 @@ class Containerd {
   int Pid(const std::string& container_id);
   int SandboxPid(const std::string& sandbox_id);
   CommandResult Exec(const std::string& container_id, const std::vector<std::string>& argv);
+  // Where the runtime's streaming server waits for a client of this command, and of forwarded ports.
+  std::string ExecUrl(const runtime::v1::ExecRequest& request);
+  std::string PortForwardUrl(const std::string& sandbox_id);
   // Stops and removes every sandbox.
   void RemoveAllPods();
   // Addresses that the network's IPAM has given away.

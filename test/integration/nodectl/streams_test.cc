@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -14,8 +15,7 @@
 #include <fstream>
 
 #include "base/fd.h"
-#include "test/integration/lib/agent_fixture.h"
-#include "test/integration/lib/free_port.h"
+#include "test/integration/lib/served_agent.h"
 
 namespace keelson::integration {
 namespace {
@@ -26,17 +26,12 @@ using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-constexpr char kPod[] = R"(apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - {name: sh, image: 'docker.io/library/busybox:1.36', command: [/bin/sleep, '10000']}
+constexpr char kContainers[] = R"(  - {name: sh, image: 'docker.io/library/busybox:1.36', command: [/bin/sleep, '10000']}
   - name: cat
     image: docker.io/library/busybox:1.36
     stdin: true
     command: [/bin/sh, -c, 'while read line; do echo "got $line"; done; sleep 10000']
+  - {name: tty, image: 'docker.io/library/busybox:1.36', stdin: true, tty: true, command: [/bin/sh]}
   - {name: serve, image: 'docker.io/keelson/testserver:1'}
 )";
 
@@ -44,11 +39,9 @@ class NodectlStreamsTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     // What top shows is measured for the server.
-    agent_ = std::make_unique<Agent>(AgentOptions{
-        "enableServer: true\naddress: 127.0.0.1\nport: " + std::to_string(FreePort()) + "\n"});
-    agent_->Start();
-    agent_->Put("web.yaml", kPod);
-    ASSERT_TRUE(Eventually([] { return agent_->TryNodectl({"get", "pods"}).output.find("3/3") != std::string::npos; }));
+    agent_ = StartServing(FreePort(), {}, {}, ShopPod("web", kContainers), [](const Agent& agent) {
+      return agent.TryNodectl({"get", "pods"}).output.find("4/4") != std::string::npos;
+    });
   }
   static void TearDownTestSuite() { agent_.reset(); }
 
@@ -78,15 +71,21 @@ class NodectlStreamsTest : public testing::Test {
     ours->reset(terminal ? fd : out[0]);
     return pid;
   }
+  // What comes until `text` is in it; fails after half a minute of silence.
   static std::string ReadUntil(int fd, const std::string& text) {
     std::string in;
     char block[4096];
     while (in.find(text) == in.npos) {
+      pollfd ready{fd, POLLIN, 0};
+      if (::poll(&ready, 1, 30'000) != 1) return in + "<silence>";
       const ssize_t got = ::read(fd, block, sizeof(block));
       if (got <= 0) return in + "<end>";
       in.append(block, static_cast<size_t>(got));
     }
     return in;
+  }
+  static void Type(const base::UniqueFd& terminal, const std::string& text) {
+    EXPECT_EQ(::write(terminal.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
   }
   static int CodeOf(pid_t pid) {
     int status = 0;
@@ -118,20 +117,56 @@ TEST_F(NodectlStreamsTest, ExecAtATerminalIsRawAndFollowsItsSize) {
   base::UniqueFd terminal;
   const pid_t pid = Start({"exec", "-it", "web-klnode", "-c", "sh", "--", "/bin/sh"}, &terminal, true);
   ReadUntil(terminal.get(), "# ");
-  auto type = [&](const std::string& text) { EXPECT_EQ(::write(terminal.get(), text.data(), text.size()), static_cast<ssize_t>(text.size())); };
-  type("stty size\r");
+  Type(terminal, "stty size\r");
   EXPECT_THAT(ReadUntil(terminal.get(), "30 100"), HasSubstr("30 100"));
   const winsize larger{44, 111, 0, 0};
   ::ioctl(terminal.get(), TIOCSWINSZ, &larger);
-  type("until [ \"$(stty size)\" = '44 111' ]; do sleep 0.05; done; echo si''zed\r");
+  Type(terminal, "until [ \"$(stty size)\" = '44 111' ]; do sleep 0.05; done; echo si''zed\r");
   EXPECT_THAT(ReadUntil(terminal.get(), "sized"), HasSubstr("sized"));
-  // Ctrl-C is the shell's affair, not ours.
-  type("echo sle''eping; sleep 3\r");
-  ReadUntil(terminal.get(), "sleeping\r\n");
-  type("\x03");
-  type("echo still he''re; exit 5\r");
-  EXPECT_THAT(ReadUntil(terminal.get(), "still here"), HasSubstr("still here"));
+  // Ctrl-C is the shell's affair, not ours: it ends what would sleep for hours (128 + SIGINT).
+  Type(terminal, "echo sle''eping; sleep 10000\r");
+  EXPECT_THAT(ReadUntil(terminal.get(), "sleeping\r\n"), HasSubstr("sleeping"));
+  Type(terminal, "\x03");
+  EXPECT_THAT(ReadUntil(terminal.get(), "# "), HasSubstr("# "));
+  Type(terminal, "echo co''de $?; exit 5\r");
+  EXPECT_THAT(ReadUntil(terminal.get(), "code 130"), HasSubstr("code 130"));
   EXPECT_EQ(CodeOf(pid), 5);
+}
+
+TEST_F(NodectlStreamsTest, ExecTellsOfSignalsAndOfWhatEndsItself) {
+  EXPECT_EQ(Nodectl({"exec", "web-klnode", "-c", "sh", "--", "sh", "-c", "kill -9 $$"}).exit_code, 137);
+  base::UniqueFd out;
+  const pid_t pid = Start({"exec", "-i", "web-klnode", "-c", "sh", "--", "sh", "-c", "echo here; cat; touch /tmp/over"}, &out, false);
+  EXPECT_EQ(ReadUntil(out.get(), "here\n"), "here\n");
+  ::kill(pid, SIGTERM);
+  EXPECT_EQ(CodeOf(pid), 128 + SIGTERM);
+  // Its command's input has ended with it.
+  EXPECT_TRUE(Eventually([] {
+    return Nodectl({"exec", "web-klnode", "-c", "sh", "--", "ls", "/tmp/over"}).exit_code == 0;
+  }));
+}
+
+TEST_F(NodectlStreamsTest, DetachKeysLeaveTheTerminalAsItIs) {
+  const std::vector<std::string> attach = {"attach", "-it", "web-klnode", "-c", "tty"};
+  base::UniqueFd terminal;
+  pid_t pid = Start(attach, &terminal, true);
+  Type(terminal, "VALUE=ke''pt; echo val''ue set\r");
+  EXPECT_THAT(ReadUntil(terminal.get(), "value set"), HasSubstr("value set"));
+  const winsize larger{55, 122, 0, 0};
+  ::ioctl(terminal.get(), TIOCSWINSZ, &larger);
+  Type(terminal, "until [ \"$(stty size)\" = '55 122' ]; do sleep 0.05; done; echo si''zed\r");
+  EXPECT_THAT(ReadUntil(terminal.get(), "sized"), HasSubstr("sized"));
+  Type(terminal, "\x10\x11");  // Ctrl-P, Ctrl-Q
+  EXPECT_EQ(CodeOf(pid), 0);
+  auto again = attach;
+  again.insert(again.end(), {"--detach-keys", "ctrl-x"});
+  pid = Start(again, &terminal, true);
+  Type(terminal, "echo $VALUE.\r");
+  EXPECT_THAT(ReadUntil(terminal.get(), "kept."), HasSubstr("kept."));
+  Type(terminal, "\x18");
+  EXPECT_EQ(CodeOf(pid), 0);
+  EXPECT_THAT(Nodectl({"attach", "-it", "web-klnode", "-c", "tty", "--detach-keys", "ctrl-1"}).output,
+              HasSubstr("\"ctrl-1\" is no key"));
 }
 
 TEST_F(NodectlStreamsTest, AttachReachesTheFirstProcess) {

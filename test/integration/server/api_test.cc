@@ -93,6 +93,21 @@ TEST_F(ApiTest, LogsInEveryShape) {
   EXPECT_EQ(node().Get(logs + "?sinceSeconds=100000"), node().Get(logs));
   EXPECT_EQ(node().StatusOf({}, logs + "?sinceSeconds=1&sinceTime=" + time), "422");
   EXPECT_EQ(node().StatusOf({}, logs + "?tailLines=many"), "400");
+  // What is asked for together holds together.
+  EXPECT_EQ(node().Get(logs + "?tailLines=1&limitBytes=3"), "thr");
+  EXPECT_EQ(node().Get(logs + "?tail=1"), "three\n");
+  EXPECT_EQ(node().Get(logs + "?tail=all&stream=Stderr"), "err\n");
+  EXPECT_EQ(node().Get(logs + "?timestamps=true&tailLines=1&limitBytes=4"), time.substr(0, 4));
+  EXPECT_EQ(node().Curl({"-G", "--data-urlencode", "sinceTime=" + time}, logs + "?tailLines=3&limitBytes=4").output,
+            "thre");
+  EXPECT_EQ(node().Get(logs + "?sinceSeconds=100000&tailLines=1"), "three\n");
+  EXPECT_EQ(node().Get(logs + "?follow=true&limitBytes=3&stream=Stdout"), "one");  // and ends there
+  EXPECT_EQ(node().StatusOf({}, logs + "?limitBytes=0"), "422");
+  EXPECT_EQ(node().StatusOf({}, logs + "?sinceSeconds=0"), "422");
+  const std::string twice = std::string(kLogs) + "twice?previous=true";
+  EXPECT_EQ(node().Get(twice + "&tailLines=1&limitBytes=3"), "fir");
+  EXPECT_THAT(node().Get(twice + "&timestamps=true&sinceSeconds=100000"), ContainsRegex("Z? first\n$"));
+  EXPECT_EQ(node().Get(twice + "&follow=true"), "first\n");  // which has ended
   EXPECT_EQ(node().Get(std::string(kLogs) + "twice"), "second\n");
   EXPECT_EQ(node().Get(std::string(kLogs) + "twice?previous=true"), "first\n");
   EXPECT_EQ(node().StatusOf({}, logs + "?previous=true"), "400");

@@ -9,8 +9,7 @@
 #include <memory>
 #include <string>
 
-#include "test/integration/lib/agent_fixture.h"
-#include "test/integration/lib/free_port.h"
+#include "test/integration/lib/served_agent.h"
 #include "test/unit/auth/certificates.h"
 #include "test/unit/server/tls_client.h"
 
@@ -18,14 +17,7 @@ namespace keelson::integration {
 
 // sh waits; cat answers lines of its stdin; tty is a shell at a terminal; serve listens on 8080; twice
 // has ended once.
-constexpr char kServedPod[] = R"(apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop}
-spec:
-  terminationGracePeriodSeconds: 0
-  volumes: [{name: v, emptyDir: {}}]
-  containers:
-  - name: sh
+constexpr char kServedContainers[] = R"(  - name: sh
     image: docker.io/library/busybox:1.36
     command: [/bin/sh, -c, 'echo one; echo err >&2; echo two; sleep 1; echo three; exec sleep 10000']
     volumeMounts: [{name: v, mountPath: /v}]
@@ -51,15 +43,12 @@ struct ServedNode {
     std::ofstream(ca_file) << authority.Pem();
     std::ofstream(TheContainerd().dir() + "/alice.crt") << alice.Pem();
     std::ofstream(TheContainerd().dir() + "/alice.key") << alice.KeyPem();
-    agent = std::make_unique<Agent>(AgentOptions{
-        "enableServer: true\naddress: 127.0.0.1\nport: " + std::to_string(port) + "\n" + config,
-        {"--client-ca-file=" + ca_file}});
-    agent->Start();
-    agent->Put("web.yaml", kServedPod);
-    EXPECT_TRUE(Eventually([this] {
-      const std::string table = agent->TryNodectl({"get", "pods"}).output;
+    auto settled = [](const Agent& started) {
+      const std::string table = started.TryNodectl({"get", "pods"}).output;
       return table.find("5/5") != table.npos && table.find("Running   1 ") != table.npos;
-    })) << agent->TryNodectl({"get", "pods"}).output;
+    };
+    agent = StartServing(port, config, {"--client-ca-file=" + ca_file},
+                         ShopPod("web", kServedContainers), settled);
   }
 
   kubelet::TlsClientOptions Alice() const {

@@ -5,7 +5,23 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket/stream.hpp>
 
+#include "kubelet/server/upgrade.h"
+
 namespace keelson::integration {
+
+std::string ExecTarget(const std::string& container, const std::vector<std::string>& command,
+                       const std::string& streams) {
+  std::string target = "/exec/shop/web-klnode/" + container + "?" + streams;
+  for (const std::string& word : command) {
+    target += "&command=";
+    for (unsigned char c : word) {
+      const char* hex = "0123456789ABCDEF";
+      if (std::isalnum(c)) target += static_cast<char>(c);
+      else target += {'%', hex[c >> 4], hex[c & 15]};
+    }
+  }
+  return target;
+}
 
 namespace asio = boost::asio;
 namespace beast = boost::beast;
@@ -132,17 +148,25 @@ int Channels::close_code() const { return impl_->ws.reason().code; }
 
 namespace {
 
-class TlsPipe : public Pipe {
+class PlainClient : public kubelet::TcpClient {
  public:
-  explicit TlsPipe(const ServedNode& node) : tls(node) {}
-  void Send(const std::string& bytes) override { EXPECT_TRUE(tls.Send(bytes)); }
+  using TcpClient::TcpClient;
+  ssize_t Some(char* data, size_t size) { return Read(data, size); }
+};
+
+template <typename Client>
+class SocketPipe : public Pipe {
+ public:
+  template <typename... Args>
+  explicit SocketPipe(Args&&... args) : client(std::forward<Args>(args)...) {}
+  void Send(const std::string& bytes) override { EXPECT_TRUE(client.Send(bytes)); }
   std::string Some() override {
     std::string block(64 << 10, '\0');
-    const ssize_t got = tls.Some(block.data(), block.size());
+    const ssize_t got = client.Some(block.data(), block.size());
     block.resize(got > 0 ? static_cast<size_t>(got) : 0);
     return block;
   }
-  StreamClient tls;
+  Client client;
 };
 
 class Tunnel : public Pipe {
@@ -164,14 +188,25 @@ Spdy::Spdy(const ServedNode& node, const std::string& target, const std::string&
     pipe_ = std::move(tunnel);
     return;
   }
-  auto direct = std::make_unique<TlsPipe>(node);
-  direct->Send("POST " + target + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+  Upgrade(std::make_unique<SocketPipe<StreamClient>>(node), target, protocol);
+}
+
+Spdy::Spdy(const std::string& url, const std::string& protocol) {
+  const auto where = kubelet::ParseStreamUrl(url);
+  EXPECT_TRUE(where.ok()) << where.status();
+  if (where.ok()) Upgrade(std::make_unique<SocketPipe<PlainClient>>(where->port), where->target, protocol);
+}
+
+template <typename Socket>
+void Spdy::Upgrade(std::unique_ptr<Socket> socket, const std::string& target,
+                   const std::string& protocol) {
+  socket->Send("POST " + target + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
                "X-Stream-Protocol-Version: " + protocol + "\r\n\r\n");
-  const std::string answer = direct->tls.ReadUntil("\r\n\r\n");
+  const std::string answer = socket->client.ReadUntil("\r\n\r\n");
   open_ = answer.starts_with("HTTP/1.1 101 ");
   EXPECT_TRUE(open_) << answer;
   decoder_.Feed(std::string_view(answer).substr(answer.find("\r\n\r\n") + 4));
-  pipe_ = std::move(direct);
+  pipe_ = std::move(socket);
 }
 
 uint32_t Spdy::Open(const kubelet::SpdyEncoder::Headers& headers) {

@@ -8,11 +8,16 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "kubelet/server/spdy.h"
 #include "test/integration/server/server_fixture.h"
 
 namespace keelson::integration {
+
+// The target of a command in a container of the served pod, with streams like "input=1&output=1".
+std::string ExecTarget(const std::string& container, const std::vector<std::string>& command,
+                       const std::string& streams);
 
 // A TLS connection below a stream.
 class StreamClient : public kubelet::TlsClient {
@@ -63,6 +68,8 @@ class Spdy {
  public:
   Spdy(const ServedNode& node, const std::string& target, const std::string& protocol,
        bool tunnelled = false);
+  // Straight to the runtime's streaming server at `url`, with nothing of ours in between.
+  Spdy(const std::string& url, const std::string& protocol);
   bool open() const { return open_; }
   // Returns when the server has answered for it.
   uint32_t Open(const kubelet::SpdyEncoder::Headers& headers);
@@ -71,8 +78,17 @@ class Spdy {
   const std::string& ReadAll(uint32_t id);
   const std::string& ReadUntil(uint32_t id, const std::string& text);
 
+  // The far side has ended the stream.
+  bool ended(uint32_t id) const {
+    const auto found = ended_.find(id);
+    return found != ended_.end() && found->second;
+  }
+
  private:
   bool ReadOne();
+  template <typename Socket>
+  void Upgrade(std::unique_ptr<Socket> socket, const std::string& target,
+               const std::string& protocol);
   std::unique_ptr<Pipe> pipe_;
   bool open_ = false;
   uint32_t next_ = 1;

@@ -2,16 +2,13 @@
 // What the agent says that pods use, against what they do: on a real runtime and kernel.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <cmath>
 #include <memory>
 
-#include "base/fd.h"
 #include "proto/codec/codec.h"
 #include "proto/k8s/stats.pb.h"
-#include "test/integration/lib/agent_fixture.h"
+#include "test/integration/lib/served_agent.h"
 #include "test/lib/metrics_lint.h"
 
 namespace keelson::integration {
@@ -25,27 +22,9 @@ using Labels = std::map<std::string, std::string>;
 
 constexpr double kMiB = 1 << 20;
 
-uint16_t FreePort() {
-  const base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size);
-  ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size);
-  return ntohs(address.sin_port);
-}
-
 // busy never rests and is held to half a core; idle sleeps, and has 4 MiB in its volume, 2 MiB in its
 // own layer and a line in its log.
-constexpr char kPods[] = R"(apiVersion: v1
-kind: Pod
-metadata: {name: used, namespace: shop}
-spec:
-  terminationGracePeriodSeconds: 0
-  volumes: [{name: v, emptyDir: {}}]
-  containers:
-  - name: busy
+constexpr char kContainers[] = R"(  - name: busy
     image: docker.io/library/busybox:1.36
     command: [/bin/sh, -c, 'while :; do :; done']
     livenessProbe: {exec: {command: [/bin/true]}, periodSeconds: 1}
@@ -61,18 +40,15 @@ class StatsTest : public testing::Test {
   static void SetUpTestSuite() {
     port_ = FreePort();
     secure_port_ = FreePort();
-    agent_ = std::make_unique<Agent>(AgentOptions{
-        "enableServer: true\naddress: 127.0.0.1\nport: " + std::to_string(secure_port_) +
-        "\nreadOnlyPort: " + std::to_string(port_) + "\nvolumeStatsAggPeriod: 1ms\n" +
+    const std::string config =
+        "readOnlyPort: " + std::to_string(port_) + "\nvolumeStatsAggPeriod: 1ms\n" +
         "authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}\nauthorization: {mode: AlwaysAllow}\n" +
-        "enableSystemLogQuery: true\n"});
-    agent_->Start();
-    agent_->Put("used.yaml", kPods);
-    EXPECT_TRUE(Eventually([] {
+        "enableSystemLogQuery: true\n";
+    agent_ = StartServing(secure_port_, config, {}, ShopPod("used", kContainers), [](const Agent& agent) {
       return IsRunning("used", "busy") && IsRunning("used", "idle") &&
-             agent_->TryNodectl({"logs", "-n", "shop", "used-klnode", "-c", "idle"})
+             agent.TryNodectl({"logs", "-n", "shop", "used-klnode", "-c", "idle"})
                      .output.find("ready") != std::string::npos;
-    }));
+    });
   }
   static void TearDownTestSuite() { agent_.reset(); }
 

@@ -10,6 +10,7 @@
 
 #include "base/files.h"
 #include "tools/nodectl/copy.h"
+#include "tools/nodectl/detach_keys.h"
 #include "tools/nodectl/forward.h"
 #include "tools/nodectl/session.h"
 #include "tools/nodectl/tar.h"
@@ -127,6 +128,28 @@ TEST(CopyPlace, PodsAndPathsAreToldApart) {
   EXPECT_EQ(Split("/a").dir, "/");
   EXPECT_EQ(Split("a").dir + "|" + Split("a").base, ".|a");
   EXPECT_EQ(Split("/").base, ".");
+}
+
+TEST(DetachKeys, OnlyAllOfThemInOrderLeave) {
+  // What each piece typed lets through, and "|" where it left.
+  auto typed = [](const std::string& keys, const std::vector<std::string>& pieces) {
+    auto parsed = DetachKeys::Parse(keys);
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    std::string out;
+    for (const std::string& piece : pieces)
+      if (parsed->Take(piece, &out)) return out + "|";
+    return out;
+  };
+  EXPECT_EQ(typed("ctrl-p,ctrl-q", {"ls\r\x10\x11more"}), "ls\r|");
+  EXPECT_EQ(typed("ctrl-p,ctrl-q", {"a\x10", "\x11"}), "a|");
+  EXPECT_EQ(typed("ctrl-p,ctrl-q", {"\x10", "x\x11"}), "\x10x\x11");
+  EXPECT_EQ(typed("ctrl-p,ctrl-q", {"\x10\x10\x11"}), "\x10|");
+  EXPECT_EQ(typed("ctrl-p,ctrl-q", {"a\x10"}), "a");
+  EXPECT_EQ(typed("a", {"bab"}), "b|");
+  EXPECT_EQ(typed("ctrl-@,ctrl-[,~", {std::string("\0\x1b~", 3)}), "|");
+  EXPECT_EQ(typed("", {"\x10\x11"}), "\x10\x11");
+  for (const char* bad : {"ctrl-", "ctrl-A", "ctrl-1", "ctl-p", "ctrl-p,", ",ctrl-p", "ctrl-p,,x", "ab"})
+    EXPECT_FALSE(DetachKeys::Parse(bad).ok()) << bad;
 }
 
 TEST(ForwardedPorts, Forms) {
