@@ -245,14 +245,16 @@ class ContainerStatusMaker {
   // A reason to wait replaces an ended state, which moves down to lastState.
   void ApplyWaiting() {
     auto it = in_.waiting.find(spec_.name());
-    if (it == in_.waiting.end() || out_.state().has_running() || !WillRunAgain())
-      return LoseAtEnd();
+    const bool told = it != in_.waiting.end();
+    // One we ended to start it again never counts as ended, whatever its policy is.
+    if ((!told && !Forced()) || out_.state().has_running() || !WillRunAgain()) return LoseAtEnd();
     if (out_.state().has_terminated()) {
       *out_.mutable_laststate() = out_.state();
       out_.clear_state();
     }
     out_.mutable_state()->clear_waiting();
-    SetWaiting(it->second.reason, it->second.message);
+    if (told) SetWaiting(it->second.reason, it->second.message);
+    else SetWaiting(FirstReason(), "");
   }
 
   // The last word on a container that should have run and of which nothing is known.

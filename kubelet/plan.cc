@@ -90,6 +90,16 @@ class Planner {
            DecideRestart(in_.pod, c, ended.exit_code) != RestartDecision::kNo;
   }
 
+  // It has ended, or a probe is ending it, and it does not run again.
+  bool EndsForGood(const v1::Container& c) const {
+    const ObservedContainer* seen = in_.seen.Newest(c.name());
+    if (!seen || (!seen->hash.empty() && seen->hash != HashOf(c))) return false;
+    if (seen->state == ContainerState::kExited) return !RunsAgain(c, *seen);
+    return seen->state == ContainerState::kRunning && PolicyOf(in_.pod, c) == "Never" &&
+           (ResultOf(in_.probes.liveness, seen->id) == ProbeResult::kFailure ||
+            ResultOf(in_.probes.startup, seen->id) == ProbeResult::kFailure);
+  }
+
   bool AnyRegularCreated() const {
     return std::any_of(spec_.containers().begin(), spec_.containers().end(),
                        [&](const v1::Container& c) { return in_.seen.Newest(c.name()); });
@@ -217,6 +227,10 @@ class Planner {
 
   void KeepSidecar(int index, const v1::Container& c, const ObservedContainer* seen) {
     if (in_.busy.contains(c.name())) return;
+    // The pod ends with its last regular container, whose hook and grace may take long.
+    if (std::all_of(spec_.containers().begin(), spec_.containers().end(),
+                    [this](const v1::Container& regular) { return EndsForGood(regular); }))
+      return;
     if (!seen) return Start(ContainerKind::kInit, index, nullptr);
     if (seen->state == ContainerState::kRunning) {
       KillIfUnwanted(ContainerKind::kInit, c, *seen);

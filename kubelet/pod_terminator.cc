@@ -145,23 +145,45 @@ Task<absl::Status> PodTerminator::Stop(ObservedContainer container, seconds grac
     w_.s_.events.PodEvent(*w_.pod_, EventType::kNormal, "Killing",
                           StrCat("Stopping container ", container.name),
                           FieldPath(*w_.pod_, container.name));
+  // One that does not end in time goes on beside the signal and dies with its container.
+  base::TaskGroup hook(w_.s_.loop);
+  auto hooked = std::make_shared<Turn>();
   if (spec && probes::HasPreStop(*spec) && container.state == ContainerState::kRunning) {
-    probes::HookTarget target{container.name, container.id, w_.last_ips_};
-    absl::Status hook = co_await w_.s_.hooks.PreStop(w_.pod_, std::move(target), grace);
-    if (!hook.ok())
-      w_.s_.events.PodEvent(*w_.pod_, EventType::kWarning, "FailedPreStopHook",
-                            "PreStopHook failed");  // its output stays out of events
+    hooked->left = 1;
+    hook.Spawn("preStop", RunPreStop(container, grace + 2 * kLeastGrace, hooked));
   }
-  while (after && after->left > 0 && clock.Monotonic() < deadline) {
-    bool more = co_await after->done.WaitUntil(clock, deadline);
-    if (!more) break;
-  }
+  const bool hook_ended = co_await Await(hooked, deadline);
+  if (!hook_ended)
+    KLOG_WARNING("A preStop hook did not end within the grace period; the container is stopped now",
+                 {"pod", ShortName(*w_.pod_)}, {"container", container.name});
+  co_await Await(after, deadline);
   base::Nanos used = clock.Monotonic() - begun;
   const seconds least = std::min(grace, kLeastGrace);
   const seconds left = std::max(least, std::chrono::ceil<seconds>(grace - used));
   absl::Status status = co_await w_.s_.runtime.StopContainer(container.id, left);
+  co_await hook.CancelAndJoin();
   if (own && --own->left == 0) own->done.Set();
   co_return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
+Task<void> PodTerminator::RunPreStop(ObservedContainer container, seconds limit,
+                                     std::shared_ptr<Turn> own) {
+  probes::HookTarget target{container.name, container.id, w_.last_ips_};
+  absl::Status hook = co_await w_.s_.hooks.PreStop(w_.pod_, std::move(target), limit);
+  if (!hook.ok())
+    w_.s_.events.PodEvent(*w_.pod_, EventType::kWarning, "FailedPreStopHook",
+                          "PreStopHook failed");  // its output stays out of events
+  own->left = 0;
+  own->done.Set();
+}
+
+Task<bool> PodTerminator::Await(std::shared_ptr<Turn> turn, base::MonoTime deadline) {
+  base::Clock& clock = w_.s_.loop.clock();
+  while (turn && turn->left > 0 && clock.Monotonic() < deadline) {
+    bool more = co_await turn->done.WaitUntil(clock, deadline);
+    if (!more) break;
+  }
+  co_return !turn || turn->left == 0;
 }
 
 // A deletion may be repeated with less grace: containers that are being stopped are then told again.

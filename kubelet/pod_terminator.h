@@ -40,6 +40,10 @@ class PodTerminator {
   base::Task<bool> TryOnce();
   base::Task<absl::Status> Stop(ObservedContainer container, std::chrono::seconds grace,
                                 std::shared_ptr<Turn> after, std::shared_ptr<Turn> own);
+  base::Task<void> RunPreStop(ObservedContainer container, std::chrono::seconds limit,
+                              std::shared_ptr<Turn> own);
+  // Until nobody of `turn` is left, or `deadline`; says whether nobody is.
+  base::Task<bool> Await(std::shared_ptr<Turn> turn, base::MonoTime deadline);
   base::Task<void> ShortenWhenAsked();
   std::chrono::seconds GraceOf(const std::string& container, std::optional<KillCause> cause) const;
 

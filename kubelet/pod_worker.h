@@ -56,6 +56,9 @@ class PodWorker {
   // The same pod, of which only the object's status differs: wakes when conditions of others do.
   void UpdateObject(PodPtr pod);
   void Terminate(TerminateRequest request);
+  // The source wants this very pod again while it ends: its containers stay, for the next worker to
+  // count their restarts from.
+  void SetWantedAgain(bool wanted) { wanted_again_ = wanted; }
   // Something changed: look again.
   void Wake() { wake_.Set(); }
 
@@ -128,6 +131,7 @@ class PodWorker {
   std::optional<int64_t> grace_;
   std::optional<PodVerdict> verdict_;
   bool removed_ = false;
+  bool wanted_again_ = false;
 
   // How far we are.
   WorkerPhase phase_ = WorkerPhase::kSyncing;

@@ -222,12 +222,14 @@ Task<void> PodWorker::CleanUp() {
   Enter(WorkerPhase::kTerminated);
   Publish(nullptr);
   while (!removed_) co_await stop_changed_.Wait();
-  while (true) {
+  while (!wanted_again_) {
     absl::Status status = co_await RemoveEverything();
-    if (status.ok()) break;
+    if (status.ok()) {
+      s_.pleg.Forget(uid_);
+      break;
+    }
     co_await retry(status);
   }
-  s_.pleg.Forget(uid_);
   Enter(WorkerPhase::kFinished);
 }
 

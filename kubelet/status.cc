@@ -55,7 +55,9 @@ v1::PodStatus MakePodStatus(const StatusInput& in) {
   AddContainerStatuses(in, status);
   std::set<std::string> forced;
   for (const auto& c : in.seen.containers)
-    if (in.start_again.contains(c.id) && in.seen.Newest(c.name) == &c) forced.insert(c.name);
+    if ((in.start_again.contains(c.id) || c.state == ContainerState::kCreated) &&
+        in.seen.Newest(c.name) == &c)
+      forced.insert(c.name);
   std::string phase = MakePhase(in.pod, status, in.terminal, forced);
   const bool over = IsTerminalPhase(in.previous.phase());
   if (over) phase = in.previous.phase();

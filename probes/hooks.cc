@@ -59,9 +59,9 @@ Task<absl::Status> NodeHooks::PreStop(PodPtr pod, HookTarget target, base::Nanos
       co_await RunWithin(loop_, limit, RunInto(pod, std::move(target),
                                                container->lifecycle().prestop(), result));
   if (ended) co_return *result;
-  KLOG_WARNING("A preStop hook did not end within the grace period; the container is stopped now",
+  KLOG_WARNING("A preStop hook did not end with its container and was cut off",
                {"pod", StrCat(pod->metadata().namespace_(), "/", pod->metadata().name())},
-               {"container", name}, {"grace", base::GoDuration(limit)});
+               {"container", name}, {"limit", base::GoDuration(limit)});
   co_return absl::OkStatus();
 }
 

@@ -125,6 +125,7 @@ void Cluster::Start(NodeSettings settings, std::set<PodSource> static_sources,
   pods_ = std::make_unique<ApiPods>(loop_, *api_, pods, std::move(hooks.on_pods));
   MirrorPodsOptions mirrors;
   mirrors.sources = std::move(static_sources);
+  mirrors.ending = std::move(hooks.static_pod_ending);
   mirrors_ = std::make_unique<MirrorPods>(loop_, *api_, *pods_, node, std::move(mirrors));
   statuses_ = std::make_unique<StatusManager>(loop_, *api_, *pods_);
 

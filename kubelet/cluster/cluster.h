@@ -33,6 +33,8 @@ struct ClusterHooks {
   std::function<NodeState()> node_state;
   std::function<void(const std::string& pod_cidr)> on_pod_cidr;
   std::function<void(SourceUpdate)> on_pods;  // those bound to this node
+  // See MirrorPodsOptions::ending.
+  std::function<bool(const std::string& full_name)> static_pod_ending;
 };
 
 class Cluster {
@@ -54,6 +56,8 @@ class Cluster {
              ClusterHooks hooks);
   // What a source of static pods wants now. REQUIRES: started.
   void StaticPods(const SourceUpdate& update) { mirrors_->Apply(update); }
+  // Something that hooks.static_pod_ending tells may have changed. REQUIRES: started.
+  void PodEnded() { mirrors_->Wake(); }
   // How a pod is now, for its status at the API server. REQUIRES: started.
   void Report(const PodReport& report) { statuses_->Set(report); }
   // For EventLog::SetListener.

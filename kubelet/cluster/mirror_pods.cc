@@ -90,7 +90,7 @@ Task<void> MirrorPods::Look() {
                                      [&](PodSource source) { return wanted_.contains(source); });
   for (const PodPtr& mirror : pods_.Mirrors()) {
     const ObjectKey key = client::KeyOf(*mirror);
-    if (!all_spoke || wanted.contains(key) || Resting(key)) continue;
+    if (!all_spoke || wanted.contains(key) || Resting(key) || o_.ending(FullName(*mirror))) continue;
     absl::Status gone = co_await Replace(mirror);
     Note(key, gone, "Cannot delete an orphaned mirror pod; trying again");
   }
@@ -111,6 +111,7 @@ Task<void> MirrorPods::Keep(ObjectKey key, PodPtr pod) {
       trouble_.erase(key);
       co_return;
     }
+    if (!IsMirrorOf(*present, *pod) && o_.ending(FullName(*pod))) co_return;
     absl::Status removed = co_await Replace(present);
     if (!removed.ok()) co_return Note(key, removed, "Cannot delete a mirror pod; trying again");
   }

@@ -27,6 +27,9 @@ namespace keelson::kubelet {
 struct MirrorPodsOptions {
   // Sources of static pods that there are: before each has spoken no mirror is taken for an orphan.
   std::set<PodSource> sources;
+  // Whether a static pod of this full name is to end and still may run: until then its mirror shows
+  // that, as upstream's does. Wake() tells of a change.
+  std::function<bool(const std::string& full_name)> ending = [](const std::string&) { return false; };
   base::Nanos retry_first = std::chrono::seconds(1);
   base::Nanos retry_max = std::chrono::seconds(30);
   uint64_t seed = 0;  // of jitter; 0: random
@@ -40,7 +43,7 @@ class MirrorPods {
 
   // What a source of static pods wants now, in full; updates of others are ignored.
   void Apply(const SourceUpdate& update);
-  // The node was registered: look now, not at the next turn.
+  // The node was registered, or a pod has ended: look now, not at the next turn.
   void Wake() { wake_.Set(); }
   // Until cancelled. REQUIRES: called once.
   base::Task<void> Run();

@@ -225,5 +225,41 @@ TEST_F(ApiPodsTest, AStaticPodIsShownByItsMirror) {
   EXPECT_EQ(w.Problems(), "");
 }
 
+TEST_F(ApiPodsTest, AStaticPodTakenAwayAndBroughtBackGoesOnCountingItsRestarts) {
+  const PodPtr pod = MakePod("etcd", "etcd", "Always", {{}});
+  w.SetPods({pod});
+  w.Run(seconds(5));
+  w.disturbed.insert("etcd");
+  w.SetPods({});
+  w.SetPods({pod});
+  w.Run(seconds(30));
+  ASSERT_EQ(w.cluster().Mirrors().size(), 1u);
+  const PodStatus& status = w.cluster().Mirrors()[0]->status();
+  ASSERT_EQ(status.containerstatuses_size(), 1);
+  EXPECT_TRUE(status.containerstatuses(0).state().has_running());
+  EXPECT_EQ(status.containerstatuses(0).restartcount(), 1);
+}
+
+TEST_F(ApiPodsTest, APreStopHookThatDoesNotEndDiesWithItsContainer) {
+  auto pod = std::make_shared<Pod>(*MakePod("etcd", "etcd", "Always", {{}}));
+  pod->mutable_spec()->mutable_containers(0)->mutable_lifecycle()->mutable_prestop()->mutable_exec();
+  int cuts = 0;
+  bool ran = false;
+  w.host().on_hook_cut = [&](const std::string& id) {
+    ++cuts;
+    const auto container = w.runtime().containers.find(id);
+    ran |= container != w.runtime().containers.end() &&
+           container->second.state == ::runtime::v1::CONTAINER_RUNNING;
+  };
+  w.SetPods({pod});
+  w.Run(seconds(5));
+  w.SetPods({});
+  w.Run(seconds(30));
+  EXPECT_EQ(cuts, 1);
+  EXPECT_FALSE(ran) << "it was cut off while its container ran";
+  EXPECT_EQ(Containers("etcd"), 0);
+  w.host().on_hook_cut = nullptr;
+}
+
 }  // namespace
 }  // namespace keelson::simulation

@@ -145,4 +145,17 @@ absl::StatusOr<rt::ContainerConfig> FakeConfig::Container(const kubelet::v1::Pod
   return config;
 }
 
+base::Task<absl::Status> FakeHooks::PreStop(probes::PodPtr, probes::HookTarget target,
+                                            base::Nanos limit) {
+  struct Cut {
+    ~Cut() {
+      if (host.on_hook_cut) host.on_hook_cut(id);
+    }
+    HostState& host;
+    std::string id;
+  } cut{host_, target.id};
+  co_await base::Sleep(loop_.clock(), limit);
+  co_return absl::OkStatus();
+}
+
 }  // namespace keelson::simulation

@@ -3,6 +3,7 @@
 // the agent, each slow and fallible at random.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -16,6 +17,7 @@ namespace keelson::simulation {
 struct HostState {
   std::set<std::string> pod_dirs, cgroups, volumes;
   std::map<std::string, kubelet::PodFiles::LogDir> log_dirs;  // by uid
+  std::function<void(const std::string& container_id)> on_hook_cut;  // a preStop hook was
   double fail = 0.02;
   bool faults = true;
 };
@@ -111,7 +113,7 @@ class FakeConfig : public kubelet::PodConfigurator {
   std::vector<std::string> NodeIps() const override { return {"192.0.2.1"}; }
 };
 
-// Pods of the simulation have neither probes nor hooks.
+// Pods of the simulation have no probes.
 class NoProber : public probes::Prober {
  public:
   void Update(probes::PodPtr, std::vector<probes::Target>, std::vector<std::string>) override {}
@@ -122,14 +124,19 @@ class NoProber : public probes::Prober {
  private:
   probes::Results none_;
 };
-class NoHooks : public probes::HookRunner {
+// A preStop hook never ends by itself.
+class FakeHooks : public probes::HookRunner {
  public:
+  FakeHooks(base::Loop& loop, HostState& host) : loop_(loop), host_(host) {}
   base::Task<absl::Status> PostStart(probes::PodPtr, probes::HookTarget) override {
     co_return absl::OkStatus();
   }
-  base::Task<absl::Status> PreStop(probes::PodPtr, probes::HookTarget, base::Nanos) override {
-    co_return absl::OkStatus();
-  }
+  base::Task<absl::Status> PreStop(probes::PodPtr, probes::HookTarget target,
+                                   base::Nanos limit) override;
+
+ private:
+  base::Loop& loop_;
+  HostState& host_;
 };
 
 class CountingEvents : public kubelet::EventRecorder {

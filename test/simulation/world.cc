@@ -58,6 +58,7 @@ struct World::Life {
         groups(loop, w.host_, w.random_),
         volumes(loop, w.host_, w.random_),
         images(loop, w.host_, w.random_),
+        hooks(loop, w.host_),
         pleg(loop, runtime,
              {std::chrono::seconds(10), std::chrono::seconds(60), /*watch_processes=*/false},
              [this](const kubelet::PodUid& uid) { manager.OnRuntimeChange(uid); }),
@@ -94,7 +95,7 @@ struct World::Life {
   FakeImages images;
   FakeConfig config;
   NoProber prober;
-  NoHooks hooks;
+  FakeHooks hooks;
   CountingEvents events;
   kubelet::Pleg pleg;
   kubelet::Admission admission;

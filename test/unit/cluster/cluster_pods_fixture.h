@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -112,6 +113,11 @@ class ClusterPodsTest : public base::OnVirtualClock {
     mirrors_.Apply({PodSource::kFile, std::move(pods)});
     RunReady();
   }
+  void Ends(const std::string& full_name) {
+    ending_.erase(full_name);
+    mirrors_.Wake();
+    RunReady();
+  }
   void RegisterNode() {
     node_ = FromYaml<v1::Node>("metadata: {name: a, uid: node-uid}");
     mirrors_.Wake();
@@ -146,8 +152,11 @@ class ClusterPodsTest : public base::OnVirtualClock {
                 }};
   StatusManager statuses_{loop, server_, pods_, {.seed = 1}};
   std::optional<v1::Node> node_;
+  std::set<std::string> ending_;  // full names of static pods
   MirrorPods mirrors_{loop, server_, pods_, [this] { return node_ ? &*node_ : nullptr; },
-                      {.sources = {PodSource::kFile}, .seed = 1}};
+                      {.sources = {PodSource::kFile},
+                       .ending = [this](const std::string& name) { return ending_.contains(name); },
+                       .seed = 1}};
   base::TaskGroup group_{loop};
 };
 

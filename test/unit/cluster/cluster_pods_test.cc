@@ -90,6 +90,29 @@ TEST_F(ClusterPodsTest, AMirrorIsMadeAgainWithItsStatusAndReplacedWithItsManifes
   EXPECT_FALSE(Object("etcd-a"));
 }
 
+TEST_F(ClusterPodsTest, AMirrorStaysUntilItsStaticPodHasEnded) {
+  RegisterNode();
+  Start();
+  Manifests({Static("etcd-a", "h1")});
+  RunFor(seconds(1));
+  ASSERT_TRUE(Object("etcd-a"));
+  const std::string first = Object("etcd-a")->metadata().uid();
+  ending_ = {"etcd-a_default"};
+  Manifests({Static("etcd-a", "h2")});
+  RunFor(minutes(1));
+  EXPECT_EQ(Object("etcd-a")->metadata().uid(), first) << "the next one waits, too";
+  Ends("etcd-a_default");
+  RunFor(seconds(1));
+  EXPECT_EQ(Annotation(*Object("etcd-a"), kConfigMirror), "h2");
+  ending_ = {"etcd-a_default"};
+  Manifests({});
+  RunFor(minutes(1));
+  EXPECT_TRUE(Object("etcd-a"));
+  Ends("etcd-a_default");
+  RunFor(seconds(1));
+  EXPECT_FALSE(Object("etcd-a"));
+}
+
 TEST_F(ClusterPodsTest, OrphanedMirrorsGoOnceEverySourceHasSpoken) {
   Put(NewPod("old-a", ", annotations: {kubernetes.io/config.mirror: h}"));
   RegisterNode();

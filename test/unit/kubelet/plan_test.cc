@@ -269,6 +269,19 @@ TEST(Plan, Sidecars) {
   });
 }
 
+TEST(Plan, SidecarsAreLeftAloneOnceTheLastRegularContainerEndsForGood) {
+  constexpr char kBoth[] =
+      "{restartPolicy: Never, initContainers: [{name: s, restartPolicy: Always,"
+      " livenessProbe: {tcpSocket: {port: 1}}}],"
+      " containers: [{name: c, livenessProbe: {tcpSocket: {port: 1}}}]}";
+  Check({
+      {"both fail", kBoth, "sandbox c=running s=running live:c live:s", "kill:c/liveness/once"},
+      {"while it is being ended", kBoth, "sandbox c=running s=running live:c live:s busy:c", ""},
+      {"nor started again", kBoth, "sandbox c=running s=exited/1 live:c busy:c", ""},
+      {"beside one that runs on", kBoth, "sandbox c=running s=running live:s", "kill:s/liveness"},
+  });
+}
+
 TEST(Plan, ContainersOfADeletedPodAreNotStarted) {
   Scene scene(kAlways, "sandbox c=exited/1");
   scene.pod.mutable_metadata()->mutable_deletiontimestamp()->set_seconds(1);

@@ -28,6 +28,8 @@ TEST(Phase, FollowsFromTheContainers) {
       {"succeeded, OnFailure", kOnFailure, "sandbox c=exited/0", "Succeeded"},
       {"failed, OnFailure", kOnFailure, "sandbox c=exited/1", "Running"},
       {"killed to be started again", kOnFailure, "sandbox c=exited/0 again:c", "Running"},
+      {"about to start again", kOnFailure, "sandbox c=created c=exited/0", "Running"},
+      {"about to start again, Never", kNever, "sandbox c=created c=exited/0", "Running"},
       {"container policy", "{restartPolicy: Always, containers: [{name: c, restartPolicy: Never}]}",
        "sandbox c=exited/3", "Failed"},
       {"init runs", kInit, "sandbox i=running", "Pending"},
