@@ -61,13 +61,15 @@ config::ImagePullCredentials NodeImages::Keys::About(int used, bool plugins_are_
   return about;
 }
 
-// The record of a pull under way; gone when the pull is, however that ends.
+// The record of a pull under way; stays when nobody hears how the pull ends.
 class NodeImages::Intent {
  public:
   Intent(PullRecords* records, std::string image) : records_(records), image_(std::move(image)) {}
   Intent(const Intent&) = delete;
   Intent& operator=(const Intent&) = delete;
-  ~Intent() { End("", {}); }
+  ~Intent() {
+    if (begun_) records_->Abandon(image_);
+  }
 
   absl::Status Begin() {
     if (records_ == nullptr || begun_) return absl::OkStatus();
@@ -178,6 +180,8 @@ base::Task<ImageAnswer> NodeImages::Ensure(ImageRequest request) {
   if (result.image && result.image->pulled) {
     const bool plugins_are_private = plugins_ != nullptr && plugins_->uses_service_accounts();
     intent->End(result.image->ref, keys->About(result.image->used, plugins_are_private));
+  } else {
+    intent->End("", {});
   }
   if (result.image) {
     events_.PodEvent(*request.pod, EventType::kNormal, "Pulled",

@@ -203,23 +203,37 @@ absl::Status PullRecords::Begin(const std::string& image) {
   auto text = proto::EncodeJson(intent, options);
   RETURN_IF_ERROR(text.status());
   RETURN_IF_ERROR(base::MakeDirs(base::JoinPath(dir_, "pulling"), 0700));
-  RETURN_IF_ERROR(base::WriteFileAtomic(PullingPath(image), *text, 0600));
+  const std::string path = PullingPath(image);
+  if (!pulling_.contains(image) && base::PathExists(path)) unrecorded_.insert(image);
+  RETURN_IF_ERROR(base::WriteFileAtomic(path, *text, 0600));
   ++pulling_[image];
   return absl::OkStatus();
 }
 
 void PullRecords::End(const std::string& image, const std::string& ref,
                       const config::ImagePullCredentials& used) {
+  const bool last = Leave(image);
   if (!ref.empty()) {
-    if (absl::Status added = Add(image, ref, used); !added.ok()) {
-      // The intent stays: the image is known to be ours, and whose it is has to be shown again.
+    if (absl::Status added = Add(image, ref, used); added.ok()) {
+      unrecorded_.erase(image);
+    } else {
+      // The image is known to be ours, and whose it is has to be shown again.
       KLOG_ERROR("failed to write an image pulled record", {"image", image}, {"err", added});
-      return;
+      unrecorded_.insert(image);
     }
   }
-  if (--pulling_[image] > 0) return;
+  if (last && !unrecorded_.contains(image)) ::unlink(PullingPath(image).c_str());
+}
+
+void PullRecords::Abandon(const std::string& image) {
+  Leave(image);
+  unrecorded_.insert(image);
+}
+
+bool PullRecords::Leave(const std::string& image) {
+  if (--pulling_[image] > 0) return false;
   pulling_.erase(image);
-  ::unlink(PullingPath(image).c_str());
+  return true;
 }
 
 absl::Status PullRecords::Add(const std::string& image, const std::string& ref,

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,8 @@ class PullRecords {
   // It ended; `ref` empty: in failure.
   void End(const std::string& image, const std::string& ref,
            const config::ImagePullCredentials& used);
+  // Nobody waits for its end any more, and it may have succeeded: as a crash leaves it.
+  void Abandon(const std::string& image);
 
  private:
   std::string PullingPath(const std::string& image) const;
@@ -66,11 +69,16 @@ class PullRecords {
   absl::StatusOr<config::ImagePulledRecord> Read(const std::string& ref) const;
   absl::Status Add(const std::string& image, const std::string& ref,
                    const config::ImagePullCredentials& used);
+  // One pull less; true when it was the last of its image.
+  bool Leave(const std::string& image);
 
   base::Clock& clock_;
   const std::string dir_;
   const PullPolicy policy_;
   std::map<std::string, int> pulling_;  // how many pulls of an image are under way
+  // Images that an earlier pull may have brought without a record: the intent stays until there is
+  // one, or nobody could tell them from preloaded ones.
+  std::set<std::string> unrecorded_;
 };
 
 }  // namespace keelson::kubelet

@@ -124,6 +124,27 @@ TEST_F(PullRecordsTest, APullThatACrashCutShortIsOursAndForNobody) {
   EXPECT_EQ(next.Check(kImage, "sha256:1"), Access::kYes) << "it failed in good order";
 }
 
+TEST_F(PullRecordsTest, APullThatFailsDoesNotMakeForAllWhatACrashLeft) {
+  ASSERT_TRUE(records_.Begin(kImage).ok());
+  PullRecords next(clock, dir_.path(), {});
+  ASSERT_TRUE(next.Begin(kImage).ok());
+  next.End(kImage, "", {});
+  EXPECT_EQ(next.Check(kImage, "sha256:1"), Access::kNo);
+  ASSERT_TRUE(next.Begin(kImage).ok());
+  next.End(kImage, "sha256:1", With(Secret("a", "h1")));
+  EXPECT_EQ(next.Check(kImage, "sha256:1"), Access::kByCredentials);
+  EXPECT_THAT(base::ListDir(dir_ / "image_manager/pulling").value(), IsEmpty());
+}
+
+TEST_F(PullRecordsTest, APullThatNobodyAwaitsMayHaveSucceeded) {
+  ASSERT_TRUE(records_.Begin(kImage).ok());
+  records_.Abandon(kImage);
+  EXPECT_EQ(records_.Check(kImage, "sha256:1"), Access::kNo);
+  ASSERT_TRUE(records_.Begin(kImage).ok());
+  records_.End(kImage, "", {});
+  EXPECT_EQ(records_.Check(kImage, "sha256:1"), Access::kNo);
+}
+
 TEST_F(PullRecordsTest, ADamagedRecordLetsNobodyIn) {
   Pull(ForAll());
   const auto pulled = base::ListDir(dir_ / "image_manager/pulled").value();
