@@ -75,10 +75,10 @@ absl::StatusOr<std::set<int64_t>> HugePageSizes(const v1::Pod& pod) {
 
 // Memory that a pod asked for is not to end up on a disk: noswap, where the kernel has it (tmpfs(5),
 // Linux 6.4).
-absl::Status MountMedium(const FreshDir& dir) {
+absl::StatusOr<bool> MountMedium(const FreshDir& dir) {
   if (dir.fs_type != "tmpfs") return MountFresh(dir.fs_type, dir.path, dir.options);
-  absl::Status status = MountFresh(dir.fs_type, dir.path, dir.options + ",noswap");
-  if (status.ok()) return status;
+  auto mounted = MountFresh(dir.fs_type, dir.path, dir.options + ",noswap");
+  if (mounted.ok()) return mounted;
   return MountFresh(dir.fs_type, dir.path, dir.options);
 }
 
@@ -163,10 +163,14 @@ std::optional<gid_t> FsGroupOf(const v1::Pod& pod) {
 }
 
 absl::Status MakeFreshDir(const FreshDir& dir) {
-  const bool fresh = !base::PathExists(dir.path);
+  bool fresh = !base::PathExists(dir.path);
   RETURN_IF_ERROR(base::MakeDirs(dir.path.substr(0, dir.path.find_last_of('/')), 0750));
   RETURN_IF_ERROR(base::MakeDirs(dir.path, 0777));
-  if (!dir.fs_type.empty()) RETURN_IF_ERROR(MountMedium(dir));
+  if (!dir.fs_type.empty()) {
+    auto mounted = MountMedium(dir);
+    RETURN_IF_ERROR(mounted.status());
+    fresh = *mounted;  // the directory may be of an attempt that failed, or of before a reboot
+  }
   if (!fresh) return absl::OkStatus();
   mode_t mode = dir.mode;
   if (dir.group) {

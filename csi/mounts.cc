@@ -81,14 +81,14 @@ std::vector<std::string> MountsBelow(std::string_view mountinfo, std::string_vie
   return mounts;
 }
 
-absl::Status MountFresh(const std::string& fs_type, const std::string& path,
-                        const std::string& options) {
-  if (IsMounted(path)) return absl::OkStatus();
+absl::StatusOr<bool> MountFresh(const std::string& fs_type, const std::string& path,
+                                const std::string& options) {
+  if (IsMounted(path)) return false;
   if (::mount(fs_type.c_str(), path.c_str(), fs_type.c_str(), MS_NOSUID | MS_NODEV,
               options.c_str()) < 0)
     return base::ErrnoStatus("mount",
                              base::StrCat(fs_type, " at ", path, " with options ", options));
-  return absl::OkStatus();
+  return true;
 }
 
 absl::Status BindFd(int source_fd, const std::string& target) {

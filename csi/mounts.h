@@ -17,16 +17,16 @@ namespace keelson::csi {
 // to unmount them in.
 std::vector<std::string> MountsBelow(std::string_view mountinfo, std::string_view dir);
 
-// A tmpfs or hugetlbfs with these options at `path`, unless one is mounted there.
-absl::Status MountFresh(const std::string& fs_type, const std::string& path,
-                        const std::string& options);
+// A tmpfs or hugetlbfs with these options at `path`, unless one is mounted there: then false.
+absl::StatusOr<bool> MountFresh(const std::string& fs_type, const std::string& path,
+                                const std::string& options);
 
 // Makes `target` show the object behind `source_fd` (open_tree(2), move_mount(2)): no path of the
 // source is walked again. `target` exists and is of the same kind.
 absl::Status BindFd(int source_fd, const std::string& target);
 
-// Unmounts everything at or below `dir`, whose way there may be a link. A busy mount is detached: its users keep it, nobody new
-// reaches it.
+// Unmounts everything at or below `dir`, whose way there may be a link. A busy mount is detached: its
+// users keep it, nobody new reaches it.
 absl::Status UnmountBelow(const std::string& dir);
 
 // True when both descriptors are the same object of the same file system.

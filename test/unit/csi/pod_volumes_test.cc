@@ -90,6 +90,19 @@ TEST_F(Volumes, FsGroupOwnsAnEmptyDir) {
   EXPECT_EQ(st.st_mode, S_IFDIR | S_ISGID | 0777u);
 }
 
+TEST_F(Volumes, FsGroupOwnsMemoryWhoseDirectoryWasThereBefore) {
+  // Left by a mount that failed, or by the time before the machine booted.
+  ASSERT_TRUE(base::MakeDirs(EmptyDir(), 0777).ok());
+  ASSERT_TRUE(Mount(Pod("{securityContext: {fsGroup: 4321},"
+                        " volumes: [{name: v, emptyDir: {medium: Memory}}],"
+                        " containers: [{name: c, volumeMounts: [{name: v, mountPath: /v}]}]}"))
+                  .ok());
+  struct stat st {};
+  ASSERT_EQ(::stat(EmptyDir().c_str(), &st), 0);
+  EXPECT_EQ(st.st_gid, 4321u);
+  EXPECT_EQ(st.st_mode, S_IFDIR | S_ISGID | 01777u);
+}
+
 TEST_F(Volumes, MemoryIsBoundedByTheSmallestLimit) {
   struct Row {
     const char* what;
