@@ -287,7 +287,9 @@ Reply<rt::PortForwardResponse> GrpcRuntime::PortForward(rt::PortForwardRequest r
 
 base::Task<absl::Status> GrpcRuntime::CheckpointContainer(rt::CheckpointContainerRequest request) {
   CallOptions options = Options("CheckpointContainer", Short("container", request.container_id()));
-  options.timeout = request_timeout_ + seconds(request.timeout());
+  // Any number a client of the HTTP API gave.
+  options.timeout = request_timeout_ + std::clamp(seconds(request.timeout()), seconds(0),
+                                                  seconds(std::chrono::hours(24)));
   return Do<rt::CheckpointContainerResponse>(*runtime_, std::move(options), std::move(request));
 }
 

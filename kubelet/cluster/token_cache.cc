@@ -23,6 +23,9 @@ constexpr Nanos kChance = std::chrono::seconds(10);
 // A token that is due is asked for again this often. Also how long a machine that slept, whose
 // timers stood still, trusts its tokens after it woke.
 constexpr Nanos kLookAgain = std::chrono::minutes(1);
+// Whatever life a server grants, a token is not asked for again at once, and no time overflows.
+constexpr std::chrono::seconds kLeastLife = std::chrono::minutes(1);
+constexpr std::chrono::seconds kMostLife = std::chrono::hours(24 * 365);
 
 k8s::authentication::v1::TokenRequest RequestOf(const csi::TokenSpec& spec) {
   k8s::authentication::v1::TokenRequest request;
@@ -88,7 +91,7 @@ Task<absl::StatusOr<csi::Token>> TokenCache::Request(csi::TokenSpec spec) {
   const int64_t seconds = answer->spec().has_expirationseconds()
                               ? answer->spec().expirationseconds()
                               : spec.expiration_seconds;
-  Keep(spec, token, std::chrono::seconds(seconds));
+  Keep(spec, token, std::clamp(std::chrono::seconds(seconds), kLeastLife, kMostLife));
   co_return token;
 }
 

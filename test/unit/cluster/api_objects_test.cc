@@ -283,6 +283,13 @@ TEST_F(Tokens, OneTokenServesUntilFourFifthsOfItsLife) {
   EXPECT_EQ(Token(Spec("", 7200)), "3");
 }
 
+TEST_F(Tokens, ALifeOfNothingIsNoReasonToAskAllTheTime) {
+  EXPECT_EQ(Token(Spec("", 0)), "1");
+  EXPECT_EQ(Token(Spec("", 0)), "1");
+  RunFor(seconds(30));
+  EXPECT_EQ(Told(), Words());
+}
+
 TEST_F(Tokens, ADayIsTheLongestUse) {
   EXPECT_EQ(Token(Spec("", 30 * 24 * 3600)), "1");
   RunFor(hours(23));
