@@ -68,6 +68,7 @@ absl::Status Agent::MakeParts() {
   parts_ = std::make_unique<Parts>(
       loop_, options_, node_name_, *std::move(runtime), *std::move(groups), *capacity, *allocatable,
       std::move(config), *std::move(sysctls), *this, cluster_ ? &cluster_->objects() : nullptr);
+  parts_->admission.SetAppArmor(HasAppArmor());
   RETURN_IF_ERROR(MakeImageCredentials());
   if (options_.config.enableserver())
     parts_->stats = std::make_unique<AgentStats>(
@@ -240,7 +241,8 @@ Task<absl::Status> Agent::Start() {
     KubeletServerOptions server = ServerOf(options_, node_name_);
     UseClusterCertificate(&server);
     parts_->stats->AddTo(&server);
-    if (cluster_) parts_->reviews = std::make_unique<auth::ApiReviews>(loop_, cluster_->api());
+    if (cluster_)
+      parts_->reviews = std::make_unique<auth::ApiReviews>(loop_, cluster_->review_api());
     auth::ApiReviews* reviews = parts_->reviews.get();
     const bool tokens = options_.config.authentication().webhook().enabled();
     parts_->server = std::make_unique<KubeletServer>(

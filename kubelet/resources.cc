@@ -178,6 +178,11 @@ cgroups::Limits BurstableLimits(const std::vector<const v1::Pod*>& pods) {
   return limits;
 }
 
+bool HasAppArmor(const std::string& sys) {
+  const auto enabled = base::ReadFile(sys + "/module/apparmor/parameters/enabled");
+  return enabled.ok() && enabled->starts_with('Y');
+}
+
 absl::StatusOr<NodeCapacity> ReadNodeCapacity(const std::string& proc) {
   NodeCapacity capacity;
   capacity.milli_cpu = ::sysconf(_SC_NPROCESSORS_ONLN) * 1000;

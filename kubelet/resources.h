@@ -52,5 +52,7 @@ struct NodeCapacity {
 };
 // From <proc>/cpuinfo or the online CPUs, <proc>/meminfo and <proc>/sys/kernel/pid_max.
 absl::StatusOr<NodeCapacity> ReadNodeCapacity(const std::string& proc = "/proc");
+// Whether the kernel enforces AppArmor: its module is there and says Y.
+bool HasAppArmor(const std::string& sys = "/sys");
 
 }  // namespace keelson::kubelet

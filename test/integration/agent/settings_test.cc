@@ -65,6 +65,14 @@ TEST_F(SettingsTest, EscalationSeccompAndRootFileSystem) {
   EXPECT_EQ(Exec("loose", "touch /x"), "");
 }
 
+TEST_F(SettingsTest, AProfileOfAppArmorIsRefusedWhereThereIsNone) {
+  if (fs::exists("/sys/module/apparmor/parameters/enabled")) GTEST_SKIP() << "AppArmor is here";
+  Put("profiled", "  containers:\n  - name: c\n    image: docker.io/library/busybox:1.36\n"
+                  "    securityContext: {appArmorProfile: {type: RuntimeDefault}}\n");
+  EXPECT_TRUE(Says("profiled", "Cannot enforce AppArmor: AppArmor is not enabled on the host"))
+      << Describe("profiled");
+}
+
 TEST_F(SettingsTest, ResourcesAreThoseOfTheContainersGroup) {
   PutWith("limited",
           "    resources: {requests: {cpu: 100m, memory: 16Mi}, limits: {cpu: 200m, memory: 32Mi}}\n");

@@ -2,6 +2,7 @@
 // Back-off, admission and the runtime's answers as plain data.
 #include <gtest/gtest.h>
 
+#include "base/files.h"
 #include "kubelet/admission.h"
 #include "kubelet/backoff.h"
 #include "kubelet/resources.h"
@@ -146,6 +147,18 @@ TEST(NodeCapacity, ComesFromProc) {
   EXPECT_GT(capacity->memory_bytes, 1 << 20);
   EXPECT_GT(capacity->pids, 0);
   EXPECT_FALSE(ReadNodeCapacity("/nowhere").ok());
+}
+
+TEST(NodeCapacity, AppArmorIsThereWhenItsModuleSaysSo) {
+  const std::string sys = ::testing::TempDir() + "/apparmor";
+  const std::string dir = sys + "/module/apparmor/parameters";
+  EXPECT_FALSE(HasAppArmor(sys));
+  ASSERT_TRUE(base::MakeDirs(dir, 0755).ok());
+  ASSERT_TRUE(base::WriteFileAtomic(dir + "/enabled", "Y\n", 0644, false).ok());
+  EXPECT_TRUE(HasAppArmor(sys));
+  ASSERT_TRUE(base::WriteFileAtomic(dir + "/enabled", "N\n", 0644, false).ok());
+  EXPECT_FALSE(HasAppArmor(sys));
+  ASSERT_TRUE(base::RemoveTree(sys).ok());
 }
 
 TEST(RuntimeView, NewestComesFirst) {
