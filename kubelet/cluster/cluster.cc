@@ -88,6 +88,7 @@ Cluster::Cluster(base::Loop& loop, const KubeletOptions& options, std::string no
       api_(Client(GeneralOptions(options))),
       heartbeat_(Client(HeartbeatOptions(options))),
       event_api_(Client(EventOptions(options))),
+      review_api_(Client(GeneralOptions(options))),
       objects_(loop, *api_),
       event_sink_(loop, *event_api_, SinkOptions(options)),
       tasks_(loop) {}

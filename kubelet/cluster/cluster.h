@@ -48,6 +48,8 @@ class Cluster {
   ~Cluster();
 
   client::ApiServer& api() { return *api_; }
+  // For reviews of who calls the node's own API: anybody may cause them, in any number.
+  client::ApiServer& review_api() { return *review_api_; }
   // What pods name: ConfigMaps, Secrets, tokens, runtime classes.
   csi::ObjectSource& objects() { return objects_; }
   // Registers the node, keeps saying that and how it is, and begins to deliver pods. `static_sources`
@@ -81,6 +83,7 @@ class Cluster {
   std::unique_ptr<client::ApiServer> api_;
   std::unique_ptr<client::ApiServer> heartbeat_;
   std::unique_ptr<client::ApiServer> event_api_;
+  std::unique_ptr<client::ApiServer> review_api_;
   ApiObjects objects_;
   EventSink event_sink_;
   std::unique_ptr<NodeKeeper> node_;
