@@ -15,6 +15,8 @@
 #include "base/files.h"
 #include "base/log_level.h"
 #include "base/strings.h"
+#include "kubelet/server/log_target.h"
+#include "kubelet/server/replies.h"
 #include "kubelet/stats/profile.h"
 #include "proto/codec/codec.h"
 
@@ -33,23 +35,6 @@ constexpr const char* kWarning =
 constexpr const char* kPaths[] = {"/checkpoint", "/configz", "/flagz",   "/healthz", "/metrics",
                                   "/pods",       "/stats",   "/statusz", "/debug",   "/logs"};
 
-HttpResponse Text(int status, std::string body) {
-  HttpResponse response;
-  response.status = status;
-  response.body = std::move(body);
-  return response;
-}
-
-Task<void> Reply(Responder& responder, HttpResponse response) {
-  static_cast<void>(co_await responder.Send(std::move(response)));  // who left needs no answer
-}
-
-HttpResponse Json(const Value& value) {
-  HttpResponse response = Text(200, proto::ToJson(value));
-  response.content_type = "application/json";
-  return response;
-}
-
 Value Page(const char* kind) {
   Value metadata = Value::Map();
   metadata.members.push_back({"name", 0, Value::String("kubelet")});
@@ -61,32 +46,16 @@ Value Page(const char* kind) {
 }
 
 HttpResponse NotAcceptable() {
-  return Text(406,
-              "request accept header not supported, supported media types: "
-              "[text/plain application/json;as=Flagz or Statusz;v=v1alpha1;g=config.k8s.io]\n");
-}
-
-const k8s::v1::ContainerStatus* StatusOf(const k8s::v1::Pod& pod, const std::string& name) {
-  for (const auto* list : {&pod.status().containerstatuses(), &pod.status().initcontainerstatuses(),
-                           &pod.status().ephemeralcontainerstatuses()})
-    for (const k8s::v1::ContainerStatus& status : *list)
-      if (status.name() == name) return &status;
-  return nullptr;
-}
-
-bool InSpec(const k8s::v1::PodSpec& spec, const std::string& name) {
-  auto named = [&](const auto& container) { return container.name() == name; };
-  return std::ranges::any_of(spec.containers(), named) ||
-         std::ranges::any_of(spec.initcontainers(), named) ||
-         std::ranges::any_of(spec.ephemeralcontainers(), [&](const auto& container) {
-           return container.ephemeralcontainercommon().name() == name;
-         });
+  return TextResponse(
+      406,
+      "request accept header not supported, supported media types: "
+      "[text/plain application/json;as=Flagz or Statusz;v=v1alpha1;g=config.k8s.io]\n");
 }
 
 HttpResponse Failed(const HttpRequest& request, std::string_view why) {
-  return Text(500, StrCat("checkpointing of ", request.params.at("namespace"), "/",
-                          request.params.at("pod"), "/", request.params.at("container"),
-                          " failed (", why, ")"));
+  return TextResponse(500, StrCat("checkpointing of ", request.params.at("namespace"), "/",
+                                  request.params.at("pod"), "/", request.params.at("container"),
+                                  " failed (", why, ")"));
 }
 
 // containerd://<id>
@@ -169,11 +138,11 @@ HttpResponse DebugEndpoints::Flagz(const HttpRequest& request) const {
       values.members.push_back({name, 0, Value::String(value)});
     Value page = Page("Flagz");
     page.members.push_back({"flags", 0, std::move(values)});
-    return Json(page);
+    return JsonResponse(proto::ToJson(page));
   }
   std::string text = StrCat("\nkubelet flagz\n", kWarning, "\n");
   for (const auto& [name, value] : flags) base::StrAppend(&text, name, "=", value, "\n");
-  return Text(200, std::move(text));
+  return TextResponse(200, std::move(text));
 }
 
 // Upstream also names the version of Go; there is none here.
@@ -192,25 +161,26 @@ HttpResponse DebugEndpoints::Statusz(const HttpRequest& request) const {
              std::chrono::duration_cast<std::chrono::seconds>(up).count()))});
     page.members.push_back({"binaryVersion", 0, Value::String(o_.version)});
     page.members.push_back({"paths", 0, std::move(paths)});
-    return Json(page);
+    return JsonResponse(proto::ToJson(page));
   }
   std::string text = StrCat("\nkubelet statusz\n", kWarning, "\nStarted: ", UnixDate(o_.started),
                             "\nUp: ", Uptime(up), "\nBinary version: ", o_.version, "\nPaths:");
   for (const char* path : kPaths) base::StrAppend(&text, " ", path);
-  return Text(200, text + "\n");
+  return TextResponse(200, text + "\n");
 }
 
 HttpResponse DebugEndpoints::SetVerbosity(const HttpRequest& request) const {
-  if (!o_.debug_flags) return Text(405, "flags endpoint is disabled.\n");
-  if (request.method != "PUT") return Text(406, "unsupported http method");
+  if (!o_.debug_flags) return TextResponse(405, "flags endpoint is disabled.\n");
+  if (request.method != "PUT") return TextResponse(406, "unsupported http method");
   int level = 0;
   const char* begin = request.body.data();
   const char* end = begin + request.body.size();
   auto [parsed, error] = std::from_chars(begin, end, level);
   if (error != std::errc() || parsed != end)
-    return Text(400, StrCat("failed set klog.logging.verbosity ", request.body, ": not a number"));
+    return TextResponse(
+        400, StrCat("failed set klog.logging.verbosity ", request.body, ": not a number"));
   base::SetLogVerbosity(level);
-  return Text(200, StrCat("successfully set klog.logging.verbosity to ", level));
+  return TextResponse(200, StrCat("successfully set klog.logging.verbosity to ", level));
 }
 
 Task<void> DebugEndpoints::Profile(const HttpRequest& request, Responder& responder) {
@@ -220,8 +190,8 @@ Task<void> DebugEndpoints::Profile(const HttpRequest& request, Responder& respon
   if (error != std::errc() || seconds <= 0 || seconds > kLongestProfile) seconds = 30;
   auto profiler = base::CpuProfiler::Start(kProfilePeriod);
   if (!profiler.ok()) {
-    co_await Reply(responder, Text(500, StrCat("Could not enable CPU profiling: ",
-                                               base::Message(profiler.status()), "\n")));
+    co_await Reply(responder, TextResponse(500, StrCat("Could not enable CPU profiling: ",
+                                                       base::Message(profiler.status()), "\n")));
     co_return;
   }
   CpuSamples samples;
@@ -232,7 +202,7 @@ Task<void> DebugEndpoints::Profile(const HttpRequest& request, Responder& respon
   samples.stacks = (*profiler)->Stop();
   samples.lasted = loop_.clock().Monotonic() - began;
   auto maps = base::ReadFile("/proc/self/maps", 16 << 20);
-  HttpResponse response = Text(200, EncodeProfile(samples, maps.ok() ? *maps : ""));
+  HttpResponse response = TextResponse(200, EncodeProfile(samples, maps.ok() ? *maps : ""));
   response.content_type = "application/octet-stream";
   response.headers.emplace_back("Content-Disposition", "attachment; filename=\"profile\"");
   co_await Reply(responder, std::move(response));
@@ -241,40 +211,40 @@ Task<void> DebugEndpoints::Profile(const HttpRequest& request, Responder& respon
 // Of Go's profiles, those that are no affair of Go's runtime.
 HttpResponse DebugEndpoints::Debug(const std::string& name) const {
   if (name.empty())
-    return Text(200, "/debug/pprof/\n\nProfiles:\ncmdline\nheap\nprofile\n");
+    return TextResponse(200, "/debug/pprof/\n\nProfiles:\ncmdline\nheap\nprofile\n");
   if (name == "cmdline") {
     auto line = base::ReadFile("/proc/self/cmdline");
-    if (!line.ok()) return Text(500, std::string(base::Message(line.status())));
+    if (!line.ok()) return TextResponse(500, std::string(base::Message(line.status())));
     if (!line->empty()) line->pop_back();  // as Go joins the arguments
-    return Text(200, *std::move(line));
+    return TextResponse(200, *std::move(line));
   }
   if (name == "heap") {
     char* text = nullptr;
     size_t size = 0;
     std::FILE* memory = ::open_memstream(&text, &size);
-    if (memory == nullptr) return Text(500, "no memory\n");
+    if (memory == nullptr) return TextResponse(500, "no memory\n");
     const int told = ::malloc_info(0, memory);
     std::fclose(memory);
-    HttpResponse response = Text(told == 0 ? 200 : 500, std::string(text, size));
+    HttpResponse response = TextResponse(told == 0 ? 200 : 500, std::string(text, size));
     std::free(text);
     response.content_type = "text/xml";
     return response;
   }
-  return Text(404, "Unknown profile\n");
+  return TextResponse(404, "Unknown profile\n");
 }
 
 Task<void> DebugEndpoints::Checkpoint(const HttpRequest& request, Responder& responder) {
   const std::string& ns = request.params.at("namespace");
   const std::string& name = request.params.at("pod");
   const std::string& container = request.params.at("container");
-  HttpResponse answer = Text(404, "pod does not exist");
+  HttpResponse answer = TextResponse(404, "pod does not exist");
   cri::rt::CheckpointContainerRequest checkpoint;
   for (const k8s::v1::Pod& pod : view_.Pods()) {
     if (pod.metadata().namespace_() != ns || pod.metadata().name() != name) continue;
-    answer = InSpec(pod.spec(), container)
+    answer = HasContainer(pod.spec(), container)
                  ? Failed(request, StrCat("container ", container, " not found"))
-                 : Text(404, StrCat("container ", container, " does not exist"));
-    checkpoint.set_container_id(IdOf(StatusOf(pod, container)));
+                 : TextResponse(404, StrCat("container ", container, " does not exist"));
+    checkpoint.set_container_id(IdOf(FindContainerStatus(pod.status(), container)));
     // The file's name is upstream's; the names in it are those of a pod that was accepted.
     checkpoint.set_location(StrCat(o_.checkpoints_dir, "/checkpoint-", name, "_", ns, "-",
                                    container, "-", base::FormatRfc3339(loop_.clock().Now()),
@@ -287,7 +257,7 @@ Task<void> DebugEndpoints::Checkpoint(const HttpRequest& request, Responder& res
     auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
     if (error != std::errc() || end != value.data() + value.size()) {
       checkpoint.clear_container_id();
-      answer = Text(404, "cannot parse value of timeout parameter");
+      answer = TextResponse(404, "cannot parse value of timeout parameter");
       break;
     }
     checkpoint.set_timeout(seconds);
@@ -304,7 +274,7 @@ Task<void> DebugEndpoints::Checkpoint(const HttpRequest& request, Responder& res
     items.items.push_back(Value::String(location));
     Value body = Value::Map();
     body.members.push_back({"items", 0, std::move(items)});
-    answer = Json(body);
+    answer = JsonResponse(proto::ToJson(body));
   } else {
     answer = Failed(request, base::Message(made));
   }

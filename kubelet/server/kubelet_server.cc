@@ -9,6 +9,8 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "kubelet/server/local_api.h"
+#include "kubelet/server/log_target.h"
+#include "kubelet/server/replies.h"
 #include "kubelet/server/system_logs.h"
 #include "proto/codec/codec.h"
 #include "proto/k8s/kubelet_config.pb.h"
@@ -23,27 +25,14 @@ constexpr std::string_view kDebuggingPaths[] = {
     "/run", "/exec", "/attach", "/portForward", "/containerLogs", "/runningpods", "/debug/pprof",
     "/logs"};
 
-HttpResponse Text(int status, std::string body) {
-  HttpResponse response;
-  response.status = status;
-  response.body = std::move(body);
-  return response;
-}
-
 HttpResponse Json(absl::StatusOr<std::string> body) {
-  if (!body.ok()) return Text(500, std::string(base::Message(body.status())));
-  HttpResponse response = Text(200, std::move(*body));
-  response.content_type = "application/json";
-  return response;
-}
-
-Task<void> Reply(Responder& responder, HttpResponse response) {
-  static_cast<void>(co_await responder.Send(std::move(response)));  // who left needs no answer
+  if (!body.ok()) return TextResponse(500, std::string(base::Message(body.status())));
+  return JsonResponse(*std::move(body));
 }
 
 HttpHandler Says(int status, std::string body) {
   return [status, body](const HttpRequest&, Responder& responder) {
-    return Reply(responder, Text(status, body));
+    return Reply(responder, TextResponse(status, body));
   };
 }
 
@@ -53,29 +42,20 @@ HttpResponse HealthAnswer(const HttpRequest& request, const absl::Status& health
   static constexpr std::string_view kChecks[] = {"ping", "log", "syncloop"};
   if (!check.empty()) {
     if (std::find(std::begin(kChecks), std::end(kChecks), check) == std::end(kChecks))
-      return Text(404, "404 page not found\n");
+      return TextResponse(404, "404 page not found\n");
     if (check == "syncloop" && !health.ok())
-      return Text(500, StrCat("internal server error: ", base::Message(health), "\n"));
-    return Text(200, "ok");
+      return TextResponse(500, StrCat("internal server error: ", base::Message(health), "\n"));
+    return TextResponse(200, "ok");
   }
-  if (health.ok() && !request.QueryValue("verbose")) return Text(200, "ok");
+  if (health.ok() && !request.QueryValue("verbose")) return TextResponse(200, "ok");
   std::string list;
   for (std::string_view name : kChecks) {
     const bool failed = name == "syncloop" && !health.ok();
     base::StrAppend(&list, failed ? "[-]" : "[+]", name,
                     failed ? " failed: reason withheld\n" : " ok\n");
   }
-  return health.ok() ? Text(200, list + "healthz check passed\n")
-                     : Text(500, list + "healthz check failed\n");
-}
-
-bool InSpec(const k8s::v1::PodSpec& spec, const std::string& name) {
-  auto named = [&](const auto& container) { return container.name() == name; };
-  return std::ranges::any_of(spec.containers(), named) ||
-         std::ranges::any_of(spec.initcontainers(), named) ||
-         std::ranges::any_of(spec.ephemeralcontainers(), [&](const auto& container) {
-           return container.ephemeralcontainercommon().name() == name;
-         });
+  return health.ok() ? TextResponse(200, list + "healthz check passed\n")
+                     : TextResponse(500, list + "healthz check failed\n");
 }
 
 bool MaySplitLogs(NodeView& view) {
@@ -248,16 +228,17 @@ Task<void> KubeletServer::GetRunningPods(const HttpRequest&, Responder& responde
     running.mutable_state()->set_state(cri::rt::CONTAINER_RUNNING);
     auto containers = co_await runtime_.ListContainers(std::move(running));
     answer = containers.ok() ? Json(ListJson(PodsOf(*sandboxes, *containers)))
-                             : Text(500, std::string(base::Message(containers.status())));
+                             : TextResponse(500, std::string(base::Message(containers.status())));
   } else {
-    answer = Text(500, std::string(base::Message(sandboxes.status())));
+    answer = TextResponse(500, std::string(base::Message(sandboxes.status())));
   }
   co_await Reply(responder, std::move(answer));
 }
 
 Task<void> KubeletServer::GetConfig(const HttpRequest&, Responder& responder) {
   absl::StatusOr<proto::Value> config = proto::EncodeTree(view_.Configuration());
-  if (!config.ok()) return Reply(responder, Text(500, std::string(base::Message(config.status()))));
+  if (!config.ok())
+    return Reply(responder, TextResponse(500, std::string(base::Message(config.status()))));
   proto::Value whole = proto::Value::Map();
   whole.members.push_back({"kubeletconfig", 0, std::move(*config)});
   return Reply(responder, Json(ToJson(whole)));
@@ -269,22 +250,24 @@ Task<void> KubeletServer::GetContainerLogs(const HttpRequest& request, Responder
   const std::string& container = request.params.at("container");
   HttpResponse refused;
   if (absl::IsInvalidArgument(query.status())) {
-    refused = Text(400, R"({"message": "Unable to decode query."})");
+    refused = TextResponse(400, R"({"message": "Unable to decode query."})");
   } else if (!query.ok()) {
-    refused = Text(422, R"({"message": "Invalid request."})");
+    refused = TextResponse(422, R"({"message": "Invalid request."})");
   } else {
-    refused = Text(404, StrCat("pod \"", name, "\" does not exist"));
+    refused = TextResponse(404, StrCat("pod \"", name, "\" does not exist"));
     for (const k8s::v1::Pod& pod : view_.Pods()) {
       if (pod.metadata().namespace_() != request.params.at("namespace") ||
           pod.metadata().name() != name)
         continue;
-      refused = Text(404, StrCat("container \"", container, "\" not found in pod \"", name, "\""));
-      if (!InSpec(pod.spec(), container)) continue;
+      refused = TextResponse(
+          404, StrCat("container \"", container, "\" not found in pod \"", name, "\""));
+      if (!HasContainer(pod.spec(), container)) continue;
       if (query->request.filter.stream.empty() || MaySplitLogs(view_))
         return ServeContainerLogs(loop_, view_, log_watches_, std::move(query), request, responder);
-      refused = Text(400, StrCat("unable to return the given log stream: \"",
-                                 request.QueryValue("stream").value_or(""),
-                                 "\". Please enable PodLogsQuerySplitStreams feature gate in kubelet"));
+      refused = TextResponse(
+          400, StrCat("unable to return the given log stream: \"",
+                      request.QueryValue("stream").value_or(""),
+                      "\". Please enable PodLogsQuerySplitStreams feature gate in kubelet"));
     }
   }
   return Reply(responder, std::move(refused));

@@ -3,6 +3,7 @@
 
 #include "base/errno_status.h"
 #include "base/log.h"
+#include "kubelet/server/replies.h"
 #include "proto/codec/codec.h"
 
 namespace keelson::kubelet {
@@ -11,19 +12,9 @@ namespace {
 using base::Task;
 using proto::Value;
 
-HttpResponse Text(int status, std::string body) {
-  HttpResponse response;
-  response.status = status;
-  response.body = std::move(body);
-  return response;
-}
-
 HttpResponse Json(absl::StatusOr<std::string> body) {
-  if (!body.ok()) return Text(500, base::StrCat(base::Message(body.status()), "\n"));
-  HttpResponse response;
-  response.content_type = "application/json";
-  response.body = std::move(*body);
-  return response;
+  if (!body.ok()) return TextResponse(500, base::StrCat(base::Message(body.status()), "\n"));
+  return JsonResponse(*std::move(body));
 }
 
 HttpResponse ErrorText(const absl::Status& status) {
@@ -31,40 +22,17 @@ HttpResponse ErrorText(const absl::Status& status) {
   if (absl::IsNotFound(status)) code = 404;
   if (absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status)) code = 400;
   if (absl::IsOutOfRange(status)) code = 422;
-  return Text(code, base::StrCat(base::Message(status), "\n"));
-}
-
-Value String(std::string text) {
-  Value value;
-  value.kind = Value::Kind::kString;
-  value.text = std::move(text);
-  return value;
-}
-
-Value Number(std::string text) {
-  Value value;
-  value.kind = Value::Kind::kNumber;
-  value.text = std::move(text);
-  return value;
-}
-
-Value Bool(bool truth) {
-  Value value;
-  value.kind = Value::Kind::kBool;
-  value.boolean = truth;
-  return value;
+  return TextResponse(code, base::StrCat(base::Message(status), "\n"));
 }
 
 Value List(std::vector<Value> items) {
-  Value value;
-  value.kind = Value::Kind::kList;
+  Value value = Value::List();
   value.items = std::move(items);
   return value;
 }
 
 Value Map(std::vector<std::pair<std::string, Value>> members) {
-  Value value;
-  value.kind = Value::Kind::kMap;
+  Value value = Value::Map();
   for (auto& [key, member] : members)
     value.members.push_back({std::move(key), 0, std::move(member)});
   return value;
@@ -72,7 +40,7 @@ Value Map(std::vector<std::pair<std::string, Value>> members) {
 
 Value Strings(const std::vector<std::string>& texts) {
   std::vector<Value> items;
-  for (const std::string& text : texts) items.push_back(String(text));
+  for (const std::string& text : texts) items.push_back(Value::String(text));
   return List(std::move(items));
 }
 
@@ -80,11 +48,11 @@ Value Strings(const std::vector<std::string>& texts) {
 std::string ImagesJson(const std::vector<NodeImage>& images) {
   std::vector<Value> items;
   for (const NodeImage& image : images)
-    items.push_back(Map({{"id", String(image.id)},
+    items.push_back(Map({{"id", Value::String(image.id)},
                          {"repoTags", Strings(image.repo_tags)},
                          {"repoDigests", Strings(image.repo_digests)},
-                         {"sizeBytes", Number(base::StrCat(image.size_bytes))},
-                         {"pinned", Bool(image.pinned)}}));
+                         {"sizeBytes", Value::Number(base::StrCat(image.size_bytes))},
+                         {"pinned", Value::Bool(image.pinned)}}));
   return ToJson(Map({{"images", List(std::move(items))}}));
 }
 
@@ -93,10 +61,10 @@ std::string InflightJson(const std::vector<InflightCall>& calls) {
   std::vector<Value> items;
   for (const InflightCall& call : calls) {
     const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(call.age).count();
-    items.push_back(Map({{"target", String(call.target)},
-                         {"call", String(call.call)},
-                         {"object", String(call.object)},
-                         {"ageMilliseconds", Number(base::StrCat(age))}}));
+    items.push_back(Map({{"target", Value::String(call.target)},
+                         {"call", Value::String(call.call)},
+                         {"object", Value::String(call.object)},
+                         {"ageMilliseconds", Value::Number(base::StrCat(age))}}));
   }
   return ToJson(Map({{"calls", List(std::move(items))}}));
 }
@@ -104,11 +72,6 @@ std::string InflightJson(const std::vector<InflightCall>& calls) {
 bool Wanted(const HttpRequest& request, const std::string& ns) {
   const auto wanted = request.QueryValue("namespace");
   return !wanted || wanted->empty() || *wanted == ns;
-}
-
-Task<void> Reply(Responder& responder, HttpResponse response) {
-  // The client may be gone; nobody is left to tell.
-  static_cast<void>(co_await responder.Send(std::move(response)));
 }
 
 }  // namespace
@@ -170,7 +133,7 @@ Task<void> LocalApi::GetPods(const HttpRequest& request, Responder& responder) {
 Task<void> LocalApi::GetPod(const HttpRequest& request, Responder& responder) {
   proto::EncodeOptions options;
   options.type = {"v1", "Pod"};
-  HttpResponse response = Text(404, "pod does not exist\n");
+  HttpResponse response = TextResponse(404, "pod does not exist\n");
   for (const k8s::v1::Pod& pod : view_.Pods()) {
     if (pod.metadata().namespace_() == request.params.at("namespace") &&
         pod.metadata().name() == request.params.at("name"))
@@ -210,14 +173,15 @@ Task<void> LocalApi::GetInflight(const HttpRequest&, Responder& responder) {
 Task<void> LocalApi::GetHealth(const HttpRequest&, Responder& responder) {
   const absl::Status health = view_.Health();
   HttpResponse response =
-      health.ok() ? Text(200, "ok") : Text(500, base::StrCat(base::Message(health), "\n"));
+      health.ok() ? TextResponse(200, "ok")
+                  : TextResponse(500, base::StrCat(base::Message(health), "\n"));
   co_await Reply(responder, std::move(response));
 }
 
 Task<void> LocalApi::GetMore(const HttpRequest& request, Responder& responder) {
   HttpRequest routed = request;
   const HttpRoutes::Found found = more_.Find(routed);
-  HttpResponse unknown = Text(404, "404 page not found\n");
+  HttpResponse unknown = TextResponse(404, "404 page not found\n");
   if (found.handler != nullptr)
     co_await (*found.handler)(routed, responder);
   else
@@ -264,7 +228,7 @@ Task<void> ServeContainerLogs(base::Loop& loop, NodeView& view, LogWatches& watc
   if (started && !read.ok() && !absl::IsUnavailable(read))
     KLOG_WARNING("Container log cut short", {"path", log->path}, {"err", read});
   if (started) co_return;
-  HttpResponse answer = read.ok() ? Text(200, {}) : ErrorText(read);
+  HttpResponse answer = read.ok() ? TextResponse(200, {}) : ErrorText(read);
   co_await Reply(responder, std::move(answer));
 }
 

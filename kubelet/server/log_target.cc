@@ -10,23 +10,6 @@ namespace {
 
 using k8s::v1::ContainerStatus;
 
-bool InSpec(const k8s::v1::PodSpec& spec, const std::string& name) {
-  auto named = [&](const auto& container) { return container.name() == name; };
-  return std::ranges::any_of(spec.containers(), named) ||
-         std::ranges::any_of(spec.initcontainers(), named) ||
-         std::ranges::any_of(spec.ephemeralcontainers(), [&](const auto& container) {
-           return container.ephemeralcontainercommon().name() == name;
-         });
-}
-
-const ContainerStatus* FindStatus(const k8s::v1::PodStatus& status, const std::string& name) {
-  for (const auto* list : {&status.containerstatuses(), &status.initcontainerstatuses(),
-                           &status.ephemeralcontainerstatuses()})
-    for (const ContainerStatus& one : *list)
-      if (one.name() == name) return &one;
-  return nullptr;
-}
-
 std::string WithoutScheme(const std::string& id) {
   const size_t end = id.find("://");
   return end == id.npos ? id : id.substr(end + 3);
@@ -50,14 +33,32 @@ std::string InstanceOf(const ContainerStatus& status, bool previous) {
 
 }  // namespace
 
+bool HasContainer(const k8s::v1::PodSpec& spec, const std::string& name) {
+  auto named = [&](const auto& container) { return container.name() == name; };
+  return std::ranges::any_of(spec.containers(), named) ||
+         std::ranges::any_of(spec.initcontainers(), named) ||
+         std::ranges::any_of(spec.ephemeralcontainers(), [&](const auto& container) {
+           return container.ephemeralcontainercommon().name() == name;
+         });
+}
+
+const ContainerStatus* FindContainerStatus(const k8s::v1::PodStatus& status,
+                                           const std::string& name) {
+  for (const auto* list : {&status.containerstatuses(), &status.initcontainerstatuses(),
+                           &status.ephemeralcontainerstatuses()})
+    for (const ContainerStatus& one : *list)
+      if (one.name() == name) return &one;
+  return nullptr;
+}
+
 absl::StatusOr<std::string> ChooseLogInstance(const k8s::v1::Pod& pod, const std::string& container,
                                               bool previous) {
   const std::string what =
       base::StrCat("container \"", container, "\" in pod \"", pod.metadata().name(), "\" ");
-  if (!InSpec(pod.spec(), container))
+  if (!HasContainer(pod.spec(), container))
     return absl::NotFoundError(
         base::StrCat("container ", container, " not found in pod ", pod.metadata().name()));
-  const ContainerStatus* status = FindStatus(pod.status(), container);
+  const ContainerStatus* status = FindContainerStatus(pod.status(), container);
   if (status == nullptr) return absl::FailedPreconditionError(what + "is not available");
   const std::string id = WithoutScheme(InstanceOf(*status, previous));
   if (!id.empty()) return id;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "kubelet/server/replies.h"
 #include "kubelet/stats/container_metrics.h"
 #include "kubelet/stats/summary.h"
 #include "proto/codec/codec.h"
@@ -12,15 +13,8 @@ namespace {
 
 using base::Task;
 
-Task<void> Reply(Responder& responder, HttpResponse response) {
-  static_cast<void>(co_await responder.Send(std::move(response)));  // who left needs no answer
-}
-
 HttpResponse InternalError(const absl::Status& status) {
-  HttpResponse response;
-  response.status = 500;
-  response.body = base::StrCat("Internal Error: ", base::Message(status));
-  return response;
+  return TextResponse(500, base::StrCat("Internal Error: ", base::Message(status)));
 }
 
 // As Go's strconv.ParseBool; anything else is an error there and no there.

@@ -2,6 +2,7 @@
 #include "kubelet/server/streaming_endpoints.h"
 
 #include "base/strings.h"
+#include "kubelet/server/replies.h"
 #include "kubelet/server/spdy_tunnel.h"
 #include "kubelet/server/streaming.h"
 #include "kubelet/server/websocket_streams.h"
@@ -15,20 +16,9 @@ using base::Task;
 constexpr char kPodUidLabel[] = "io.kubernetes.pod.uid";
 constexpr char kContainerLabel[] = "io.kubernetes.container.name";
 
-HttpResponse Text(int status, std::string body) {
-  HttpResponse response;
-  response.status = status;
-  response.body = std::move(body);
-  return response;
-}
-
-Task<void> Reply(Responder& responder, HttpResponse response) {
-  static_cast<void>(co_await responder.Send(std::move(response)));  // who left needs no answer
-}
-
 // How a failed call of the runtime reads (cri-streaming's WriteError).
 HttpResponse RuntimeError(const absl::Status& status) {
-  HttpResponse response = Text(500, std::string(base::Message(status)));
+  HttpResponse response = TextResponse(500, std::string(base::Message(status)));
   if (absl::IsNotFound(status)) response.status = 404;
   if (absl::IsResourceExhausted(status)) {
     response.status = 429;
@@ -106,7 +96,7 @@ Task<std::optional<k8s::v1::Pod>> StreamingEndpoints::FindPod(const HttpRequest&
     if (pod.metadata().namespace_() == request.params.at("namespace") &&
         pod.metadata().name() == request.params.at("pod"))
       co_return std::move(pod);
-  HttpResponse unknown = Text(404, "pod does not exist");
+  HttpResponse unknown = TextResponse(404, "pod does not exist");
   co_await Reply(responder, std::move(unknown));
   co_return std::nullopt;
 }
@@ -132,7 +122,7 @@ Task<void> StreamingEndpoints::Run(const HttpRequest& request, Responder& respon
   if (id.ok() && id->empty()) id = NoContainer(request);
   HttpResponse answer;
   if (!id.ok()) {
-    answer = Text(500, std::string(base::Message(id.status())));
+    answer = TextResponse(500, std::string(base::Message(id.status())));
     co_await Reply(responder, std::move(answer));
     co_return;
   }
@@ -140,11 +130,11 @@ Task<void> StreamingEndpoints::Run(const HttpRequest& request, Responder& respon
   const std::chrono::seconds no_limit(0);
   auto done = co_await runtime_.ExecSync(*id, std::move(command), no_limit);
   if (!done.ok()) {
-    answer = Text(500, std::string(base::Message(done.status())));
+    answer = TextResponse(500, std::string(base::Message(done.status())));
   } else if (done->exit_code() != 0) {
-    answer = Text(500, StrCat("command terminated with exit code ", done->exit_code()));
+    answer = TextResponse(500, StrCat("command terminated with exit code ", done->exit_code()));
   } else {
-    answer = Text(200, StrCat(done->stdout(), done->stderr()));
+    answer = TextResponse(200, StrCat(done->stdout(), done->stderr()));
     answer.content_type = "application/json";  // whatever it is, as upstream says it
   }
   co_await Reply(responder, std::move(answer));
@@ -163,7 +153,7 @@ Task<void> StreamingEndpoints::Converse(const HttpRequest& request, Responder& r
   absl::StatusOr<StreamOptions> options = ParseStreamOptions(request.query);
   HttpResponse refused;
   if (!options.ok()) {
-    refused = Text(400, std::string(base::Message(options.status())));
+    refused = TextResponse(400, std::string(base::Message(options.status())));
     co_await Reply(responder, std::move(refused));
     co_return;
   }
@@ -230,7 +220,7 @@ Task<void> StreamingEndpoints::PortForward(const HttpRequest& request, Responder
   if (!AsksForTunnel(request)) ports = ParseForwardPorts(request);
   HttpResponse refused;
   if (!ports.ok()) {
-    refused = Text(400, std::string(base::Message(ports.status())));
+    refused = TextResponse(400, std::string(base::Message(ports.status())));
     co_await Reply(responder, std::move(refused));
     co_return;
   }
@@ -238,7 +228,7 @@ Task<void> StreamingEndpoints::PortForward(const HttpRequest& request, Responder
   if (!pod) co_return;
   auto uid = request.params.find("uid");
   if (uid != request.params.end() && uid->second != pod->metadata().uid()) {
-    refused = Text(404, "pod not found");
+    refused = TextResponse(404, "pod not found");
     co_await Reply(responder, std::move(refused));
     co_return;
   }

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/strings.h"
+#include "kubelet/server/replies.h"
 
 namespace keelson::kubelet {
 namespace {
@@ -66,13 +67,6 @@ absl::StatusOr<std::string> ReadAt(int fd, int64_t offset, size_t size) {
   if (got < 0) return base::ErrnoStatus("read", "log file");
   block.resize(static_cast<size_t>(got));
   return block;
-}
-
-HttpResponse Plain(int status, std::string body) {
-  HttpResponse response;
-  response.status = status;
-  response.body = std::move(body);
-  return response;
 }
 
 std::string Escaped(const std::string& text) {
@@ -136,15 +130,15 @@ Task<void> ServeSystemLog(base::Loop& loop, std::string root, std::string path,
     co_await SendFile(loop, std::move(*opened), responder);
     co_return;
   }
-  HttpResponse answer = Plain(404, "404 page not found\n");
+  HttpResponse answer = TextResponse(404, "404 page not found\n");
   if (opened.ok()) {
-    answer = Plain(200, ListingHtml(opened->names));
+    answer = TextResponse(200, ListingHtml(opened->names));
     answer.content_type = "text/html; charset=utf-8";
   } else if (absl::IsPermissionDenied(opened.status())) {
-    answer = Plain(403, "403 Forbidden\n");
+    answer = TextResponse(403, "403 Forbidden\n");
   } else if (!absl::IsNotFound(opened.status()) && !absl::IsInvalidArgument(opened.status()) &&
              !absl::IsFailedPrecondition(opened.status())) {  // the way leads through a file
-    answer = Plain(500, "500 Internal Server Error\n");
+    answer = TextResponse(500, "500 Internal Server Error\n");
   }
   static_cast<void>(co_await responder.Send(std::move(answer)));  // who left needs no answer
 }
