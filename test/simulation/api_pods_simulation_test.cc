@@ -4,10 +4,8 @@
 // printed; KEELSON_SEED=n replays it alone, KEELSON_API_SEEDS=n sets how many are tried.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
-#include "base/log.h"
 #include "base/strings.h"
+#include "test/simulation/seeds.h"
 #include "test/simulation/world.h"
 
 namespace keelson::simulation {
@@ -18,11 +16,6 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
-
-uint64_t Setting(const char* name, uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text ? std::strtoull(text, nullptr, 10) : otherwise;
-}
 
 class Person {
  public:
@@ -122,13 +115,7 @@ std::string Simulate(uint64_t seed) {
 }
 
 TEST(ApiPodsSimulation, EveryScheduleEndsWithAServerThatShowsWhatRuns) {
-  base::InitLogging({.verbosity = static_cast<int>(Setting("KEELSON_V", 0))});
-  const uint64_t first = Setting("KEELSON_SEED", 1);
-  const uint64_t count = std::getenv("KEELSON_SEED") ? 1 : Setting("KEELSON_API_SEEDS", 120);
-  for (uint64_t seed = first; seed < first + count; ++seed) {
-    std::string problems = Simulate(seed);
-    ASSERT_EQ(problems, "") << "replay with KEELSON_SEED=" << seed;
-  }
+  TrySeeds("KEELSON_API_SEEDS", 120, Simulate);
 }
 
 // Hours without a server: pods run on, what ends is started again, and the return is one request per

@@ -3,10 +3,8 @@
 // KEELSON_SEEDS=n sets how many are tried.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
-#include "base/log.h"
 #include "base/strings.h"
+#include "test/simulation/seeds.h"
 #include "test/simulation/world.h"
 
 // A killed agent's coroutines never end: their frames are lost, as a killed process's would be.
@@ -20,11 +18,6 @@ using kubelet::PodPtr;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
-
-uint64_t Setting(const char* name, uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text ? std::strtoull(text, nullptr, 10) : otherwise;
-}
 
 PodPtr RandomPod(Random& r, int number) {
   std::string name = base::StrCat("pod", number % 7);
@@ -106,13 +99,7 @@ std::string Simulate(uint64_t seed) {
 }
 
 TEST(Simulation, EveryScheduleEndsWithWhatIsWanted) {
-  base::InitLogging({.verbosity = static_cast<int>(Setting("KEELSON_V", 0))});
-  uint64_t first = Setting("KEELSON_SEED", 1);
-  uint64_t count = std::getenv("KEELSON_SEED") ? 1 : Setting("KEELSON_SEEDS", 1000);
-  for (uint64_t seed = first; seed < first + count; ++seed) {
-    std::string problems = Simulate(seed);
-    ASSERT_EQ(problems, "") << "replay with KEELSON_SEED=" << seed;
-  }
+  TrySeeds("KEELSON_SEEDS", 1000, Simulate);
 }
 
 }  // namespace
