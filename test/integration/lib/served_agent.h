@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cctype>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,6 +23,27 @@ inline std::string ShopPod(const std::string& name, const std::string& container
   return base::StrCat("apiVersion: v1\nkind: Pod\nmetadata: {name: ", name,
                       ", namespace: shop}\nspec:\n  terminationGracePeriodSeconds: 0\n"
                       "  volumes: [{name: v, emptyDir: {}}]\n  containers:\n", containers);
+}
+
+// The words of a process of this machine, each with a zero byte behind it; empty when it has ended.
+inline std::string CommandLine(pid_t pid) {
+  return ReadAll(base::StrCat("/proc/", pid, "/cmdline"));
+}
+
+// Waits for a process of this machine, in whatever namespace, whose first word is `program` and whose
+// words contain `mark`. 0 after having failed the test.
+inline pid_t FindProcess(const std::string& program, const std::string& mark) {
+  pid_t found = 0;
+  EXPECT_TRUE(Eventually([&] {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      const std::string name = entry.path().filename();
+      if (!std::isdigit(static_cast<unsigned char>(name[0]))) continue;
+      const std::string words = CommandLine(std::stoi(name));
+      if (words.c_str() == program && words.find(mark) != words.npos) found = std::stoi(name);
+    }
+    return found != 0;
+  })) << program << " ... " << mark;
+  return found;
 }
 
 // Starts an agent that serves on 127.0.0.1:`port`, gives it `pod`, and waits until `settled`.
