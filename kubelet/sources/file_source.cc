@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/errno_status.h"
 #include "base/files.h"
@@ -143,6 +144,7 @@ void FileSource::Handle(const base::FileEvent& event) {
     // Volumes of the API swap a symlink named ..data, on which the visible names hang.
     if (event.name.starts_with("..")) return NeedAll();
     if (event.name.empty() || event.name.starts_with('.')) return;
+    if (event.mask & (IN_DELETE | IN_MOVED_FROM)) gone_.insert(event.name);
     if ((event.mask & IN_CREATE) && StillBeingWritten(PathOf(event.name))) return;
     return NeedOne(event.name);
   }
@@ -167,6 +169,7 @@ Task<void> FileSource::Tick() {
 
 Task<void> FileSource::Work() {
   for (;;) {
+    ForgetGone();
     if (need_all_) {
       need_all_ = false;
       need_.clear();
@@ -182,6 +185,13 @@ Task<void> FileSource::Work() {
       co_await work_.Wait();
     }
   }
+}
+
+// A file that was deleted ends its pod, even if the same words stand there again by now.
+void FileSource::ForgetGone() {
+  size_t forgotten = 0;
+  for (const std::string& name : std::exchange(gone_, {})) forgotten += files_.erase(name);
+  if (forgotten > 0 && published_) Publish();
 }
 
 // False when the path could be neither read nor found missing: nothing is known, nothing changes.

@@ -82,6 +82,7 @@ class FileSource {
   base::Task<bool> LookAtAll();
   base::Task<void> LookAt(std::string name, std::string path);
   void Accept(const std::string& name, const std::string& path, Content content);
+  void ForgetGone();
   void Publish();
   void Report(const std::string& object, const std::string& message);
   std::string PathOf(const std::string& name) const;
@@ -100,6 +101,7 @@ class FileSource {
   base::Wakeup work_;
   bool need_all_ = true;
   std::set<std::string> need_;  // names in the directory
+  std::set<std::string> gone_;  // those of them that were deleted since the last look
 
   bool is_dir_ = true;     // what the path was when last seen
   bool published_ = false;

@@ -65,6 +65,18 @@ TEST_F(FileSourceTest, TheSameContentAgainIsNoChange) {
   EXPECT_EQ(Find("a-n1"), before);
 }
 
+TEST_F(FileSourceTest, AFileDeletedAndMadeAgainEndsItsPodFirst) {
+  Put("a.yaml", Pod("a"));
+  Start();
+  const PodPtr before = pods_.at(0);
+  const size_t updates = updates_;
+  std::filesystem::remove(dir_ / "a.yaml");
+  Put("a.yaml", Pod("a"));
+  Await([&] { return !pods_.empty() && pods_[0] != before; });
+  EXPECT_EQ(pods_[0]->metadata().uid(), before->metadata().uid());
+  EXPECT_EQ(updates_, updates + 2) << "without it, and with it again";
+}
+
 TEST_F(FileSourceTest, OnlyTheChangedFileIsParsed) {
   for (int i = 0; i < 50; ++i) Put(base::StrCat("p", i, ".yaml"), Pod(base::StrCat("p", i)));
   Start();
