@@ -1,30 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kubelet/auth/client_certificate.h"
 
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
-#include <openssl/x509v3.h>
 
+#include "base/openssl.h"
 #include "base/strings.h"
 
 namespace keelson::kubelet::auth {
 namespace {
 
-template <typename T, void (*Free)(T*)>
-struct Freer {
-  void operator()(T* object) const { Free(object); }
-};
-using X509Ptr = std::unique_ptr<X509, Freer<X509, X509_free>>;
-using StorePtr = std::unique_ptr<X509_STORE, Freer<X509_STORE, X509_STORE_free>>;
-using StoreContextPtr = std::unique_ptr<X509_STORE_CTX, Freer<X509_STORE_CTX, X509_STORE_CTX_free>>;
-struct BioFree {
-  void operator()(BIO* bio) const { BIO_free_all(bio); }
-};
-struct StackFree {
-  void operator()(STACK_OF(X509) * stack) const { sk_X509_pop_free(stack, X509_free); }
-};
+using X509Ptr = base::OpensslPtr<X509>;
 
 std::vector<std::string> Entries(X509* certificate, int nid) {
   std::vector<std::string> values;
@@ -48,7 +33,7 @@ X509Ptr FromDer(const std::string& der) {
 }  // namespace
 
 struct ClientAuthorities::Store {
-  StorePtr trusted;
+  base::OpensslPtr<X509_STORE> trusted;
 };
 
 ClientAuthorities::ClientAuthorities(std::unique_ptr<Store> store) : store_(std::move(store)) {}
@@ -58,7 +43,7 @@ absl::StatusOr<std::shared_ptr<const ClientAuthorities>> ClientAuthorities::Pars
     std::string_view pem) {
   auto store = std::make_unique<Store>();
   store->trusted.reset(X509_STORE_new());
-  std::unique_ptr<BIO, BioFree> in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const base::OpensslPtr<BIO> in = base::BioOf(pem);
   int count = 0;
   for (;;) {
     X509Ptr one(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
@@ -66,13 +51,15 @@ absl::StatusOr<std::shared_ptr<const ClientAuthorities>> ClientAuthorities::Pars
     if (X509_STORE_add_cert(store->trusted.get(), one.get()) == 1) ++count;
   }
   ERR_clear_error();
-  if (count == 0) return absl::InvalidArgumentError("data does not contain any valid RSA or ECDSA certificates");
+  if (count == 0)
+    return absl::InvalidArgumentError(
+        "data does not contain any valid RSA or ECDSA certificates");
   return std::shared_ptr<const ClientAuthorities>(new ClientAuthorities(std::move(store)));
 }
 
 absl::StatusOr<User> ClientAuthorities::Verify(const std::vector<std::string>& chain,
                                                base::WallTime now) const {
-  std::unique_ptr<STACK_OF(X509), StackFree> others(sk_X509_new_null());
+  base::OpensslPtr<STACK_OF(X509)> others(sk_X509_new_null());
   X509Ptr leaf;
   for (const std::string& der : chain) {
     X509Ptr one = FromDer(der);
@@ -83,7 +70,7 @@ absl::StatusOr<User> ClientAuthorities::Verify(const std::vector<std::string>& c
       sk_X509_push(others.get(), one.release());
   }
   if (!leaf) return absl::UnauthenticatedError("x509: no certificate");
-  StoreContextPtr context(X509_STORE_CTX_new());
+  base::OpensslPtr<X509_STORE_CTX> context(X509_STORE_CTX_new());
   if (!context ||
       X509_STORE_CTX_init(context.get(), store_->trusted.get(), leaf.get(), others.get()) != 1)
     return absl::InternalError("x509: no memory to verify a certificate");

@@ -2,12 +2,7 @@
 #include "kubelet/certificates/certificate.h"
 
 #include <arpa/inet.h>
-#include <openssl/bio.h>
 #include <openssl/ec.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <ctime>
@@ -15,52 +10,18 @@
 
 #include "base/check.h"
 #include "base/errno_status.h"
+#include "base/openssl.h"
 #include "base/strings.h"
 
 namespace keelson::kubelet {
 namespace {
 
-struct Free {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-  void operator()(X509* cert) const { X509_free(cert); }
-  void operator()(X509_REQ* request) const { X509_REQ_free(request); }
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-  void operator()(X509_EXTENSION* extension) const { X509_EXTENSION_free(extension); }
-  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
-  void operator()(STACK_OF(X509_EXTENSION) * list) const {
-    sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
-  }
-};
 template <typename T>
-using Owned = std::unique_ptr<T, Free>;
-
-// What OpenSSL complains about first; its queue is empty afterwards.
-absl::Status SslError(std::string_view what) {
-  const unsigned long code = ERR_get_error();
-  ERR_clear_error();
-  char text[256] = "no reason given";
-  if (code != 0) ERR_error_string_n(code, text, sizeof(text));
-  return absl::InvalidArgumentError(base::StrCat(what, ": ", text));
-}
-
-Owned<BIO> Reader(const std::string& text) {
-  return Owned<BIO>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
-
-std::string TakeAll(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  return std::string(data, static_cast<size_t>(size));
-}
-
-Owned<EVP_PKEY> ReadKey(const std::string& pem) {
-  const Owned<BIO> in = Reader(pem);
-  // No prompt for a passphrase: an encrypted key is none we can use.
-  const auto nothing = [](char*, int, int, void*) { return -1; };
-  Owned<EVP_PKEY> key(PEM_read_bio_PrivateKey(in.get(), nullptr, nothing, nullptr));
-  if (!key) ERR_clear_error();
-  return key;
-}
+using Owned = base::OpensslPtr<T>;
+using base::BioOf;
+using base::OpensslError;
+using base::ReadPrivateKey;
+using base::TextOf;
 
 absl::Status NoKey() { return absl::InvalidArgumentError("no unencrypted PEM private key in it"); }
 
@@ -85,7 +46,7 @@ absl::StatusOr<Owned<GENERAL_NAMES>> AltNames(const CertificateTemplate& wanted)
   }
   for (const std::string& ip : wanted.ips) {
     ASN1_OCTET_STRING* value = a2i_IPADDRESS(ip.c_str());
-    if (value == nullptr) return SslError(base::StrCat("\"", ip, "\" is no IP address"));
+    if (value == nullptr) return OpensslError(base::StrCat("\"", ip, "\" is no IP address"));
     add(GEN_IPADD, value);
   }
   return names;
@@ -152,12 +113,12 @@ Leaf LeafOf(X509* cert) {
 
 absl::StatusOr<std::vector<Owned<X509>>> ReadChain(const std::string& pem) {
   std::vector<Owned<X509>> chain;
-  const Owned<BIO> in = Reader(pem);
+  const Owned<BIO> in = BioOf(pem);
   while (X509* cert = PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr))
     chain.emplace_back(cert);
   const unsigned long code = ERR_peek_last_error();
   const bool end = code == 0 || ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
-  if (!end) return SslError("a certificate in it is damaged");
+  if (!end) return OpensslError("a certificate in it is damaged");
   ERR_clear_error();
   if (chain.empty()) return absl::InvalidArgumentError("no PEM certificate in it");
   return chain;
@@ -170,22 +131,22 @@ absl::StatusOr<std::string> MakePrivateKey() {
   const Owned<BIO> out(BIO_new(BIO_s_mem()));
   if (!key || PEM_write_bio_PrivateKey_traditional(out.get(), key.get(), nullptr, nullptr, 0,
                                                    nullptr, nullptr) != 1)
-    return SslError("make a private key");
-  return TakeAll(out.get());
+    return OpensslError("make a private key");
+  return TextOf(out.get());
 }
 
 absl::Status CheckPrivateKey(const std::string& key_pem) {
-  return ReadKey(key_pem) ? absl::OkStatus() : NoKey();
+  return ReadPrivateKey(key_pem) ? absl::OkStatus() : NoKey();
 }
 
 bool IsRsaKey(const std::string& key_pem) {
-  const Owned<EVP_PKEY> key = ReadKey(key_pem);
+  const Owned<EVP_PKEY> key = ReadPrivateKey(key_pem);
   return key && EVP_PKEY_get_base_id(key.get()) == EVP_PKEY_RSA;
 }
 
 absl::StatusOr<std::string> MakeCertificateRequest(const CertificateTemplate& wanted,
                                                    const std::string& key_pem) {
-  const Owned<EVP_PKEY> key = ReadKey(key_pem);
+  const Owned<EVP_PKEY> key = ReadPrivateKey(key_pem);
   if (!key) return NoKey();
   const Owned<X509_REQ> request(X509_REQ_new());
   X509_NAME* subject = X509_REQ_get_subject_name(request.get());
@@ -197,32 +158,32 @@ absl::StatusOr<std::string> MakeCertificateRequest(const CertificateTemplate& wa
     RETURN_IF_ERROR(names.status());
     const Owned<STACK_OF(X509_EXTENSION)> extensions(sk_X509_EXTENSION_new_null());
     X509_EXTENSION* extension = X509V3_EXT_i2d(NID_subject_alt_name, 0, names->get());
-    if (extension == nullptr) return SslError("subject alternative names");
+    if (extension == nullptr) return OpensslError("subject alternative names");
     sk_X509_EXTENSION_push(extensions.get(), extension);
     X509_REQ_add_extensions(request.get(), extensions.get());
   }
   const Owned<BIO> out(BIO_new(BIO_s_mem()));
   if (X509_REQ_sign(request.get(), key.get(), EVP_sha256()) == 0 ||
       PEM_write_bio_X509_REQ(out.get(), request.get()) != 1)
-    return SslError("sign a certificate request");
-  return TakeAll(out.get());
+    return OpensslError("sign a certificate request");
+  return TextOf(out.get());
 }
 
 bool RequestHasKey(const std::string& request_pem, const std::string& key_pem) {
-  const Owned<BIO> in = Reader(request_pem);
+  const Owned<BIO> in = BioOf(request_pem);
   const Owned<X509_REQ> request(PEM_read_bio_X509_REQ(in.get(), nullptr, nullptr, nullptr));
-  const Owned<EVP_PKEY> key = ReadKey(key_pem);
+  const Owned<EVP_PKEY> key = ReadPrivateKey(key_pem);
   const bool has = request && key && X509_REQ_verify(request.get(), key.get()) == 1;
   ERR_clear_error();
   return has;
 }
 
 absl::StatusOr<std::string> PublicKeyDer(const std::string& key_pem) {
-  const Owned<EVP_PKEY> key = ReadKey(key_pem);
+  const Owned<EVP_PKEY> key = ReadPrivateKey(key_pem);
   if (!key) return NoKey();
   unsigned char* der = nullptr;
   const int size = i2d_PUBKEY(key.get(), &der);
-  if (size <= 0) return SslError("encode a public key");
+  if (size <= 0) return OpensslError("encode a public key");
   std::string bytes(reinterpret_cast<char*>(der), static_cast<size_t>(size));
   OPENSSL_free(der);
   return bytes;
@@ -239,7 +200,7 @@ absl::StatusOr<std::vector<Leaf>> ParseCertificates(const std::string& pem) {
 absl::StatusOr<Leaf> ParsePair(const std::string& cert_pem, const std::string& key_pem) {
   auto chain = ReadChain(cert_pem);
   RETURN_IF_ERROR(chain.status());
-  const Owned<EVP_PKEY> key = ReadKey(key_pem);
+  const Owned<EVP_PKEY> key = ReadPrivateKey(key_pem);
   if (!key) return NoKey();
   const bool pair = X509_check_private_key(chain->front().get(), key.get()) == 1;
   ERR_clear_error();
@@ -250,15 +211,15 @@ absl::StatusOr<Leaf> ParsePair(const std::string& cert_pem, const std::string& k
 absl::StatusOr<std::string> JoinPair(const std::string& cert_pem, const std::string& key_pem) {
   auto chain = ReadChain(cert_pem);
   RETURN_IF_ERROR(chain.status());
-  const Owned<EVP_PKEY> key = ReadKey(key_pem);
+  const Owned<EVP_PKEY> key = ReadPrivateKey(key_pem);
   if (!key) return NoKey();
   const Owned<BIO> out(BIO_new(BIO_s_mem()));
   for (const auto& cert : *chain)
-    if (PEM_write_bio_X509(out.get(), cert.get()) != 1) return SslError("write a certificate");
+    if (PEM_write_bio_X509(out.get(), cert.get()) != 1) return OpensslError("write a certificate");
   if (PEM_write_bio_PrivateKey_traditional(out.get(), key.get(), nullptr, nullptr, 0, nullptr,
                                            nullptr) != 1)
-    return SslError("write a private key");
-  return TakeAll(out.get());
+    return OpensslError("write a private key");
+  return TextOf(out.get());
 }
 
 std::string Sha512_256(std::string_view data) {

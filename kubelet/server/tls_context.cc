@@ -1,58 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 
 #include <map>
 
 #include "base/errno_status.h"
+#include "base/openssl.h"
 #include "base/strings.h"
 #include "kubelet/server/tls.h"
 
 namespace keelson::kubelet {
 namespace {
 
-template <typename T, void (*Free)(T*)>
-struct Freer {
-  void operator()(T* object) const { Free(object); }
-};
-using X509Ptr = std::unique_ptr<X509, Freer<X509, X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY, EVP_PKEY_free>>;
-struct BioFree {
-  void operator()(BIO* bio) const { BIO_free_all(bio); }
-};
-using BioPtr = std::unique_ptr<BIO, BioFree>;
-
-// What OpenSSL complains about first; its queue is empty afterwards.
-absl::Status SslError(std::string_view what) {
-  const unsigned long code = ERR_get_error();
-  ERR_clear_error();
-  char text[256] = "no reason given";
-  if (code != 0) ERR_error_string_n(code, text, sizeof(text));
-  return absl::InvalidArgumentError(base::StrCat(what, ": ", text));
-}
-
-BioPtr Reader(const std::string& text) {
-  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
+using base::BioOf;
+using base::OpensslError;
+using base::TextOf;
+using BioPtr = base::OpensslPtr<BIO>;
+using KeyPtr = base::OpensslPtr<EVP_PKEY>;
+using X509Ptr = base::OpensslPtr<X509>;
 
 absl::Status UsePair(SSL_CTX* ctx, const CertificatePair& pair) {
-  BioPtr in = Reader(pair.certificate_pem);
+  BioPtr in = BioOf(pair.certificate_pem);
   X509Ptr leaf(PEM_read_bio_X509_AUX(in.get(), nullptr, nullptr, nullptr));
   if (!leaf || SSL_CTX_use_certificate(ctx, leaf.get()) != 1)
-    return SslError("no certificate in the serving certificate's PEM");
+    return OpensslError("no certificate in the serving certificate's PEM");
   while (X509* more = PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr))
     if (SSL_CTX_add0_chain_cert(ctx, more) != 1) {
       X509_free(more);
-      return SslError("the serving certificate's chain");
+      return OpensslError("the serving certificate's chain");
     }
   ERR_clear_error();  // the end of the file is no error
-  BioPtr key_in = Reader(pair.key_pem);
-  KeyPtr key(PEM_read_bio_PrivateKey(key_in.get(), nullptr, nullptr, nullptr));
-  if (!key || SSL_CTX_use_PrivateKey(ctx, key.get()) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-    return SslError("the serving certificate's key");
+  const KeyPtr key = base::ReadPrivateKey(pair.key_pem);
+  if (!key)
+    return absl::InvalidArgumentError(
+        "no unencrypted PEM private key for the serving certificate");
+  if (SSL_CTX_use_PrivateKey(ctx, key.get()) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+    return OpensslError("the serving certificate's key");
   return absl::OkStatus();
 }
 
@@ -74,7 +56,7 @@ absl::Status SetMinVersion(SSL_CTX* ctx, const std::string& name) {
 // OpenSSL's name of every suite this build has, by its IANA name.
 std::map<std::string, std::string> SuitesByName() {
   std::map<std::string, std::string> names;
-  std::unique_ptr<SSL_CTX, Freer<SSL_CTX, SSL_CTX_free>> all(SSL_CTX_new(TLS_method()));
+  const TlsContextPtr all(SSL_CTX_new(TLS_method()), SSL_CTX_free);
   SSL_CTX_set_cipher_list(all.get(), "ALL:@SECLEVEL=0");
   STACK_OF(SSL_CIPHER)* ciphers = SSL_CTX_get_ciphers(all.get());
   for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); ++i) {
@@ -103,7 +85,7 @@ absl::Status SetSuites(SSL_CTX* ctx, const std::vector<std::string>& wanted) {
     base::StrAppend(&list, list.empty() ? "" : ":", found->second);
   }
   if (any_older && SSL_CTX_set_cipher_list(ctx, list.c_str()) != 1)
-    return SslError(base::StrCat("tlsCipherSuites ", list));
+    return OpensslError(base::StrCat("tlsCipherSuites ", list));
   return absl::OkStatus();
 }
 
@@ -119,7 +101,7 @@ absl::Status SetCurves(SSL_CTX* ctx, const std::vector<int>& wanted) {
     base::StrAppend(&list, list.empty() ? "" : ":", found->second);
   }
   if (SSL_CTX_set1_groups_list(ctx, list.c_str()) != 1)
-    return SslError(base::StrCat("tlsCurvePreferences: this OpenSSL lacks one of ", list));
+    return OpensslError(base::StrCat("tlsCurvePreferences: this OpenSSL lacks one of ", list));
   return absl::OkStatus();
 }
 
@@ -151,10 +133,10 @@ void SetManners(SSL_CTX* ctx, bool ask) {
 absl::Status AddExtension(X509* cert, X509* issuer, int nid, const std::string& value) {
   X509V3_CTX ctx;
   X509V3_set_ctx(&ctx, issuer, cert, nullptr, nullptr, 0);
-  std::unique_ptr<X509_EXTENSION, Freer<X509_EXTENSION, X509_EXTENSION_free>> extension(
+  base::OpensslPtr<X509_EXTENSION> extension(
       X509V3_EXT_conf_nid(nullptr, &ctx, nid, value.c_str()));
   if (!extension || X509_add_ext(cert, extension.get(), -1) != 1)
-    return SslError(base::StrCat("certificate extension ", value));
+    return OpensslError(base::StrCat("certificate extension ", value));
   return absl::OkStatus();
 }
 
@@ -190,14 +172,8 @@ absl::StatusOr<X509Ptr> Sign(const NewCertificate& want, base::WallTime now, EVP
     RETURN_IF_ERROR(AddExtension(cert.get(), signer, NID_ext_key_usage, "serverAuth"));
   if (!want.alt_names.empty())
     RETURN_IF_ERROR(AddExtension(cert.get(), signer, NID_subject_alt_name, want.alt_names));
-  if (X509_sign(cert.get(), issuer_key, EVP_sha256()) == 0) return SslError("sign a certificate");
+  if (X509_sign(cert.get(), issuer_key, EVP_sha256()) == 0) return OpensslError("sign a certificate");
   return cert;
-}
-
-std::string TakeAll(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  return std::string(data, static_cast<size_t>(size));
 }
 
 }  // namespace
@@ -205,7 +181,7 @@ std::string TakeAll(BIO* bio) {
 absl::StatusOr<TlsContextPtr> MakeTlsContext(const TlsOptions& options,
                                              const CertificatePair& pair) {
   TlsContextPtr ctx(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
-  if (!ctx) return SslError("make a TLS context");
+  if (!ctx) return OpensslError("make a TLS context");
   SetManners(ctx.get(), options.ask_for_client_certificate);
   RETURN_IF_ERROR(SetMinVersion(ctx.get(), options.min_version));
   RETURN_IF_ERROR(SetSuites(ctx.get(), options.cipher_suites));
@@ -219,7 +195,7 @@ absl::StatusOr<CertificatePair> MakeSelfSigned(const std::string& host, base::Wa
       std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
   KeyPtr authority_key(EVP_RSA_gen(2048));
   KeyPtr key(EVP_RSA_gen(2048));
-  if (!authority_key || !key) return SslError("make an RSA key");
+  if (!authority_key || !key) return OpensslError("make an RSA key");
   // The name of a certificate has at most 64 bytes (RFC 5280, ub-common-name).
   const std::string short_host = host.substr(0, 40);
   auto authority = Sign({base::StrCat(short_host, "-ca@", seconds), true, ""}, now,
@@ -233,8 +209,8 @@ absl::StatusOr<CertificatePair> MakeSelfSigned(const std::string& host, base::Wa
       PEM_write_bio_X509(certificates.get(), authority->get()) != 1 ||
       PEM_write_bio_PrivateKey_traditional(keys.get(), key.get(), nullptr, nullptr, 0, nullptr,
                                            nullptr) != 1)
-    return SslError("write a certificate");
-  return CertificatePair{TakeAll(certificates.get()), TakeAll(keys.get())};
+    return OpensslError("write a certificate");
+  return CertificatePair{TextOf(certificates.get()), TextOf(keys.get())};
 }
 
 }  // namespace keelson::kubelet

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/openssl.h"
 #include "base/strings.h"
 #include "base/thread.h"
 #include "kubelet/server/http_server.h"
@@ -251,6 +252,20 @@ TEST(TlsOptions, UnknownNamesAreNamed) {
   EXPECT_TRUE(MakeTlsContext({.curves = {29, 23}}, *pair).ok());
   pair->key_pem = "no key";
   EXPECT_TRUE(absl::IsInvalidArgument(MakeTlsContext({}, *pair).status()));
+}
+
+// Nobody is there to be asked for a passphrase.
+TEST(TlsOptions, AnEncryptedKeyIsNoKey) {
+  auto pair = MakeSelfSigned("n", base::FromUnixNanos(1'800'000'000'000'000'000));
+  ASSERT_TRUE(pair.ok());
+  const auto key = base::ReadPrivateKey(pair->key_pem);
+  const base::OpensslPtr<BIO> out(BIO_new(BIO_s_mem()));
+  ASSERT_EQ(PEM_write_bio_PKCS8PrivateKey(out.get(), key.get(), EVP_aes_256_cbc(), "word", 4,
+                                          nullptr, nullptr),
+            1);
+  pair->key_pem = base::TextOf(out.get());
+  EXPECT_THAT(std::string(MakeTlsContext({}, *pair).status().message()),
+              HasSubstr("no unencrypted PEM private key"));
 }
 
 }  // namespace
