@@ -49,7 +49,7 @@ TEST(LogQuery, WhatMakesNoSenseIsUnprocessable) {
   for (auto [name, value] : {std::pair{"tailLines", "-1"},
                              {"limitBytes", "0"},
                              {"sinceSeconds", "0"},
-                             {"stream", "Stdout"}})
+                             {"stream", "stdout"}})
     EXPECT_TRUE(absl::IsOutOfRange(ParseLogQuery({{name, value}}, kNow).status())) << name;
   Query both = {{"sinceSeconds", "1"}, {"sinceTime", "2026-01-01T00:00:00Z"}};
   EXPECT_TRUE(absl::IsOutOfRange(ParseLogQuery(both, kNow).status()));
