@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -307,6 +309,22 @@ TEST_F(HttpServerTest, StaleSocketIsReplacedAndALiveOneIsNot) {
   EXPECT_THAT(RawClient(socket_).Get("/hello/a"), EndsWith("hello a"));
   base::Loop other;
   EXPECT_TRUE(absl::IsAlreadyExists(ListenUnix(other, {socket_, 0}).status()));
+}
+
+TEST(TcpManners, ASilentPeerIsAskedWhetherItIsThere) {
+  const base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  SetTcpManners(fd.get());
+  auto value = [&](int level, int option) {
+    int is = -1;
+    socklen_t size = sizeof(is);
+    ::getsockopt(fd.get(), level, option, &is, &size);
+    return is;
+  };
+  EXPECT_EQ(value(SOL_SOCKET, SO_KEEPALIVE), 1);
+  EXPECT_EQ(value(IPPROTO_TCP, TCP_KEEPIDLE), 15);
+  EXPECT_EQ(value(IPPROTO_TCP, TCP_KEEPINTVL), 15);
+  EXPECT_EQ(value(IPPROTO_TCP, TCP_KEEPCNT), 9);
+  EXPECT_EQ(value(IPPROTO_TCP, TCP_NODELAY), 1);
 }
 
 TEST(ListenUnix, FileInTheWayIsKept) {
