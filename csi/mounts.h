@@ -25,8 +25,8 @@ absl::StatusOr<bool> MountFresh(const std::string& fs_type, const std::string& p
 // source is walked again. `target` exists and is of the same kind.
 absl::Status BindFd(int source_fd, const std::string& target);
 
-// Unmounts everything at or below `dir`, whose way there may be a link. A busy mount is detached: its
-// users keep it, nobody new reaches it.
+// Unmounts everything at or below `dir`, whose way there may be a link. A busy mount is detached:
+// its users keep it, nobody new reaches it.
 absl::Status UnmountBelow(const std::string& dir);
 
 // True when both descriptors are the same object of the same file system.

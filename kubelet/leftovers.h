@@ -2,8 +2,9 @@
 // What nobody owns: pods in the runtime without a worker, and directories, mounts and cgroups of
 // pods that are gone.
 //
-// Loop only; its two tasks run in the owner's group. Traces without an owner come from crashes only:
-// one look soon after the start, when pods that wait to start have gone first, and one now and then.
+// Loop only; its two tasks run in the owner's group. Traces without an owner come from crashes
+// only: one look soon after the start, when pods that wait to start have gone first, and one now
+// and then.
 #pragma once
 
 #include <functional>

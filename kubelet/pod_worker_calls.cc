@@ -201,7 +201,12 @@ Task<void> PodWorker::RemoveSandbox(std::string id) {
   absl::Status status = co_await s_.runtime.StopPodSandbox(id);
   if (status.ok() || absl::IsNotFound(status)) status = co_await s_.runtime.RemovePodSandbox(id);
   removing_.erase(id);
-  if (status.ok() || absl::IsNotFound(status)) s_.pleg.NoteSandboxRemoved(uid_, id);
+  if (!status.ok() && !absl::IsNotFound(status)) {
+    KLOG_WARNING("Cannot remove an old sandbox; trying again", {"pod", ShortName(*pod_)},
+                 {"id", id}, {"err", status});
+    co_return;
+  }
+  s_.pleg.NoteSandboxRemoved(uid_, id);
 }
 
 // After the last container has ended. A pod whose manifest is still there keeps its containers (for

@@ -22,7 +22,8 @@ std::string LabelOf(const google::protobuf::Map<std::string, std::string>& label
   return it == labels.end() ? std::string() : it->second;
 }
 
-// containerd and CRI-O put the init process's pid into the verbose info, a JSON object under "info".
+// containerd and CRI-O put the init process's pid into the verbose info, a JSON object under
+// "info".
 pid_t PidOf(const google::protobuf::Map<std::string, std::string>& info) {
   auto it = info.find("info");
   if (it == info.end()) return 0;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks the runtime what it has: lists of everything or of one pod, and the status of what a list does
-// not tell enough about.
+// Asks the runtime what it has: lists of everything or of one pod, and the status of what a list
+// does not tell enough about.
 //
-// Loop only. What a task is given to fill in outlives it, and so does this. Errors are the runtime's.
+// Loop only. What a task is given to fill in outlives it, and so does this. Errors are the
+// runtime's.
 #pragma once
 
 #include <map>
