@@ -61,15 +61,13 @@ config::ImagePullCredentials NodeImages::Keys::About(int used, bool plugins_are_
   return about;
 }
 
-// The record of a pull under way; stays when nobody hears how the pull ends.
+// The record of a pull under way; gone when the pull is.
 class NodeImages::Intent {
  public:
   Intent(PullRecords* records, std::string image) : records_(records), image_(std::move(image)) {}
   Intent(const Intent&) = delete;
   Intent& operator=(const Intent&) = delete;
-  ~Intent() {
-    if (begun_) records_->Abandon(image_);
-  }
+  ~Intent() { End("", {}); }  // cancelled, and the runtime's pull with it
 
   absl::Status Begin() {
     if (records_ == nullptr || begun_) return absl::OkStatus();
@@ -79,6 +77,10 @@ class NodeImages::Intent {
   }
   void End(const std::string& ref, const config::ImagePullCredentials& used) {
     if (begun_) records_->End(image_, ref, used);
+    begun_ = false;
+  }
+  void Abandon() {
+    if (begun_) records_->Abandon(image_);
     begun_ = false;
   }
 
@@ -180,8 +182,8 @@ base::Task<ImageAnswer> NodeImages::Ensure(ImageRequest request) {
   if (result.image && result.image->pulled) {
     const bool plugins_are_private = plugins_ != nullptr && plugins_->uses_service_accounts();
     intent->End(result.image->ref, keys->About(result.image->used, plugins_are_private));
-  } else {
-    intent->End("", {});
+  } else if (!result.image && !result.failure.pull_failed) {
+    intent->Abandon();  // pulled, and then not to be seen
   }
   if (result.image) {
     events_.PodEvent(*request.pod, EventType::kNormal, "Pulled",

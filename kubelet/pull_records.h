@@ -59,7 +59,7 @@ class PullRecords {
   // It ended; `ref` empty: in failure.
   void End(const std::string& image, const std::string& ref,
            const config::ImagePullCredentials& used);
-  // Nobody waits for its end any more, and it may have succeeded: as a crash leaves it.
+  // It brought an image whose id nobody knows: as a crash leaves it.
   void Abandon(const std::string& image);
 
  private:

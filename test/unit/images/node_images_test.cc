@@ -29,6 +29,7 @@ class Registry : public cri::StubRuntime {
  public:
   cri::Reply<cri::rt::ImageStatusResponse> ImageStatus(cri::rt::ImageSpec image) override {
     cri::rt::ImageStatusResponse answer;
+    if (blind) co_return cri::CallError(absl::StatusCode::kUnavailable, "ImageStatus", "busy");
     if (here) answer.mutable_image()->set_id("ref-" + image.image());
     co_return answer;
   }
@@ -43,6 +44,7 @@ class Registry : public cri::StubRuntime {
   std::vector<std::string> tried;
   std::string allowed;
   bool here = false;  // the image
+  bool blind = false;  // cannot say what is here
 };
 
 class Events : public EventRecorder {
@@ -135,6 +137,23 @@ TEST_F(NodeImagesTest, SecretsComeBeforeTheNodesFiles) {
   registry_.allowed = "first";
   EXPECT_THAT(Pull({"one", "two"}), ElementsAre("first"));
   EXPECT_THAT(events_.told, IsEmpty());
+}
+
+TEST_F(NodeImagesTest, AnImageThatCannotBeSeenAfterItsPullIsStillNobodyElses) {
+  PullRecords records(clock, dir_.path(), {});
+  images_.set_records(&records);
+  PutSecret("one", "first");
+  registry_.allowed = "first";
+  registry_.blind = true;
+  EXPECT_THAT(Pull({"one"}), ElementsAre("first"));
+  EXPECT_FALSE(ok_);
+  registry_.blind = false;
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(Pull({}, "IfNotPresent"), ElementsAre("")) << "as nobody";
+    EXPECT_FALSE(ok_);
+  }
+  EXPECT_THAT(Pull({"one"}, "IfNotPresent"), ElementsAre("first"));
+  EXPECT_TRUE(ok_);
 }
 
 TEST_F(NodeImagesTest, AMissingSecretIsToldAndThePullTriedAllTheSame) {

@@ -136,14 +136,6 @@ TEST_F(PullRecordsTest, APullThatFailsDoesNotMakeForAllWhatACrashLeft) {
   EXPECT_THAT(base::ListDir(dir_ / "image_manager/pulling").value(), IsEmpty());
 }
 
-TEST_F(PullRecordsTest, APullThatNobodyAwaitsMayHaveSucceeded) {
-  ASSERT_TRUE(records_.Begin(kImage).ok());
-  records_.Abandon(kImage);
-  EXPECT_EQ(records_.Check(kImage, "sha256:1"), Access::kNo);
-  ASSERT_TRUE(records_.Begin(kImage).ok());
-  records_.End(kImage, "", {});
-  EXPECT_EQ(records_.Check(kImage, "sha256:1"), Access::kNo);
-}
 
 TEST_F(PullRecordsTest, ADamagedRecordLetsNobodyIn) {
   Pull(ForAll());
