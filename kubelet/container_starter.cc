@@ -37,8 +37,7 @@ void ContainerStarter::Event(const StartRequest& request, const v1::Container& s
 
 Task<StartResult> ContainerStarter::Start(StartRequest request, std::function<bool()> stopping) {
   StartResult result;
-  const v1::Container& spec =
-      ContainerOf(*request.pod, request.action.kind, request.action.index);
+  const v1::Container spec = ContainerOf(*request.pod, request.action.kind, request.action.index);
   std::string id = request.action.created_id;
   if (id.empty()) {
     auto created = co_await Create(request, spec, &result);
@@ -107,6 +106,17 @@ Task<absl::Status> ContainerStarter::StopUnhooked(const StartRequest& request,
   co_return absl::IsNotFound(stopped) ? absl::OkStatus() : stopped;
 }
 
+// The runtime's id of the container whose processes an ephemeral container shares; empty for none.
+absl::StatusOr<std::string> ContainerStarter::TargetOf(const StartRequest& request) {
+  if (request.action.kind != ContainerKind::kEphemeral) return "";
+  const auto& ephemeral = request.pod->spec().ephemeralcontainers(request.action.index);
+  const std::string& target = ephemeral.targetcontainername();
+  if (target.empty()) return "";
+  const ObservedContainer* seen = s_.pleg.View(request.pod->metadata().uid()).Newest(target);
+  if (!seen) return absl::NotFoundError(StrCat("unable to find target container ", target));
+  return seen->id;
+}
+
 Task<absl::StatusOr<ContainerInputs>> ContainerStarter::Gather(const StartRequest& request,
                                                                const v1::Container& spec) {
   const PodUid& uid = request.pod->metadata().uid();
@@ -114,6 +124,9 @@ Task<absl::StatusOr<ContainerInputs>> ContainerStarter::Gather(const StartReques
   inputs.image = request.image;
   inputs.volumes = request.volumes;
   inputs.pod_ips = request.pod_ips;
+  auto target = TargetOf(request);
+  if (!target.ok()) co_return target.status();
+  inputs.target_container = *std::move(target);
   auto files = co_await s_.files.PrepareContainer(request.pod, spec.name());
   if (!files.ok()) co_return files.status();
   inputs.termination_log = files->termination_log;

@@ -40,6 +40,7 @@ class ContainerStarter {
  private:
   base::Task<absl::StatusOr<std::string>> Create(const StartRequest& request,
                                                  const v1::Container& spec, StartResult* result);
+  absl::StatusOr<std::string> TargetOf(const StartRequest& request);
   base::Task<absl::StatusOr<ContainerInputs>> Gather(const StartRequest& request,
                                                      const v1::Container& spec);
   base::Task<absl::Status> RunPostStart(const StartRequest& request, const v1::Container& spec,

@@ -23,8 +23,11 @@ void SetTimeNanos(int64_t nanos, k8s::meta::v1::Time* out) {
 // One container's status from its instances. Kept apart from the pod-level rules.
 class ContainerStatusMaker {
  public:
-  ContainerStatusMaker(const StatusInput& in, const v1::Container& spec, bool init)
-      : in_(in), spec_(spec), init_(init) {}
+  ContainerStatusMaker(const StatusInput& in, const v1::Container& spec, ContainerKind kind)
+      : in_(in),
+        spec_(spec),
+        init_(kind == ContainerKind::kInit),
+        ephemeral_(kind == ContainerKind::kEphemeral) {}
 
   v1::ContainerStatus Make() {
     out_.set_name(spec_.name());
@@ -47,8 +50,9 @@ class ContainerStatusMaker {
   }
 
   const v1::ContainerStatus* Previous() const {
-    const auto& list = init_ ? in_.previous.initcontainerstatuses()
-                             : in_.previous.containerstatuses();
+    const auto& list = init_        ? in_.previous.initcontainerstatuses()
+                       : ephemeral_ ? in_.previous.ephemeralcontainerstatuses()
+                                    : in_.previous.containerstatuses();
     for (const auto& s : list)
       if (s.name() == spec_.name()) return &s;
     return nullptr;
@@ -233,6 +237,7 @@ class ContainerStatusMaker {
     if (in_.pod.metadata().has_deletiontimestamp()) return false;
     if (Forced()) return true;
     if (!newest_ || newest_->state != ContainerState::kExited) return true;
+    if (ephemeral_) return false;
     if (init_ && !IsSidecar(spec_) && newest_->exit_code == 0) return false;
     return DecideRestart(in_.pod, spec_, newest_->exit_code) != RestartDecision::kNo;
   }
@@ -259,7 +264,7 @@ class ContainerStatusMaker {
 
   // The last word on a container that should have run and of which nothing is known.
   void LoseAtEnd() {
-    if (!in_.terminal || out_.state().has_terminated() || !EverCouldRun()) return;
+    if (!in_.terminal || ephemeral_ || out_.state().has_terminated() || !EverCouldRun()) return;
     out_.clear_state();
     FillLost(out_.containerid(), kLostAtEnd, out_.mutable_state()->mutable_terminated());
   }
@@ -284,6 +289,8 @@ class ContainerStatusMaker {
   }
 
   void Readiness() {
+    // Nobody waits for an ephemeral container to be ready, and it has no probes.
+    if (ephemeral_) return out_.set_ready(false);
     bool running = out_.state().has_running();
     bool started = running;
     if (running && spec_.has_startupprobe()) {
@@ -336,6 +343,7 @@ class ContainerStatusMaker {
   const StatusInput& in_;
   const v1::Container& spec_;
   const bool init_;
+  const bool ephemeral_;
   const ObservedContainer* newest_ = nullptr;
   const ObservedContainer* before_ = nullptr;
   v1::ContainerStatus out_;
@@ -344,8 +352,8 @@ class ContainerStatusMaker {
 }  // namespace
 
 v1::ContainerStatus MakeContainerStatus(const StatusInput& in, const v1::Container& spec,
-                                        bool init) {
-  return ContainerStatusMaker(in, spec, init).Make();
+                                        ContainerKind kind) {
+  return ContainerStatusMaker(in, spec, kind).Make();
 }
 
 }  // namespace keelson::kubelet

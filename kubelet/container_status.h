@@ -9,7 +9,8 @@ namespace keelson::kubelet {
 // Reason of containers that were ended to begin anew with all others (KEP-5532).
 inline constexpr char kRestartingAll[] = "RestartingAllContainers";
 
-// `init`: `spec` is one of the pod's init containers.
-v1::ContainerStatus MakeContainerStatus(const StatusInput& in, const v1::Container& spec, bool init);
+// `kind`: which of the pod's lists `spec` is from.
+v1::ContainerStatus MakeContainerStatus(const StatusInput& in, const v1::Container& spec,
+                                        ContainerKind kind);
 
 }  // namespace keelson::kubelet

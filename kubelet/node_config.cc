@@ -53,6 +53,7 @@ class NodeConfig : public PodConfigurator {
     in.sub_paths = inputs.sub_paths;
     in.etc_hosts = inputs.etc_hosts;
     in.termination_log = inputs.termination_log;
+    in.target_container = inputs.target_container;
     in.resources.qos = QosOf(pod);
     in.resources.critical_pod = IsCriticalPod(pod);
     bool node_critical =

@@ -2,8 +2,10 @@
 #include "kubelet/plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/strings.h"
+#include "cri/identity.h"
 
 namespace keelson::kubelet {
 
@@ -56,6 +58,7 @@ class Planner {
       return std::move(plan_);
     }
     if (plan_.initialized) PlanRegular();
+    if (!plan_.stop_pod) PlanEphemeral();
     Prune();
     return std::move(plan_);
   }
@@ -117,7 +120,7 @@ class Planner {
   }
 
   void Start(ContainerKind kind, int index, const ObservedContainer* last) {
-    const v1::Container& c = ContainerOf(in_.pod, kind, index);
+    const v1::Container c = ContainerOf(in_.pod, kind, index);
     if (in_.busy.contains(c.name()) || in_.pod.metadata().has_deletiontimestamp()) return;
     for (const auto& planned : plan_.start)
       if (planned.kind == kind && planned.index == index) return;
@@ -308,6 +311,18 @@ class Planner {
     return true;
   }
 
+  // Whoever debugs a pod does so in whatever state it is: ahead of the others, and once.
+  void PlanEphemeral() {
+    std::vector<StartAction> others = std::exchange(plan_.start, {});
+    for (int i = 0; i < spec_.ephemeralcontainers_size(); ++i) {
+      const std::string& name = spec_.ephemeralcontainers(i).ephemeralcontainercommon().name();
+      const ObservedContainer* seen = in_.seen.Newest(name);
+      if (!seen || seen->state == ContainerState::kCreated)
+        Start(ContainerKind::kEphemeral, i, seen);
+    }
+    plan_.start.insert(plan_.start.end(), others.begin(), others.end());
+  }
+
   // Kills what runs and removes what does not. The containers that asked for it are kept until they
   // are all that is left: without them nobody would know that the others shall run again.
   void RestartAll() {
@@ -382,9 +397,13 @@ std::string RestartBackoffKey(const v1::Pod& pod, const v1::Container& container
                 container.image(), "/", container.resources().SerializeAsString());
 }
 
-const v1::Container& ContainerOf(const v1::Pod& pod, ContainerKind kind, int index) {
-  if (kind == ContainerKind::kInit) return pod.spec().initcontainers(index);
-  return pod.spec().containers(index);
+v1::Container ContainerOf(const v1::Pod& pod, ContainerKind kind, int index) {
+  switch (kind) {
+    case ContainerKind::kInit: return pod.spec().initcontainers(index);
+    case ContainerKind::kRegular: return pod.spec().containers(index);
+    case ContainerKind::kEphemeral: break;
+  }
+  return cri::AsContainer(pod.spec().ephemeralcontainers(index).ephemeralcontainercommon());
 }
 
 SandboxNeed NeedSandbox(const v1::Pod& pod, const ObservedPod& seen) {

@@ -3,7 +3,8 @@
 // clock and the back-off table. No I/O, no log, no clock of its own.
 //
 // The rules are those of upstream's sync: sandbox first, init containers in order, sidecars (KEP-753),
-// regular containers; restart policies and container restart rules (KEP-5307, KEP-5532).
+// regular containers; ephemeral containers (KEP-277), each started once and never counted; restart
+// policies and container restart rules (KEP-5307, KEP-5532).
 #pragma once
 
 #include <functional>
@@ -21,7 +22,7 @@
 
 namespace keelson::kubelet {
 
-enum class ContainerKind { kInit, kRegular };
+enum class ContainerKind { kInit, kRegular, kEphemeral };
 
 using ProbeResult = probes::Result;
 using ProbeResults = probes::Results;
@@ -102,7 +103,8 @@ bool RestartAllAsked(const v1::Pod& pod, const ObservedPod& seen);
 // The key of a container's restart back-off: another image or other resources start it anew.
 std::string RestartBackoffKey(const v1::Pod& pod, const v1::Container& container);
 
-const v1::Container& ContainerOf(const v1::Pod& pod, ContainerKind kind, int index);
+// A copy, since an ephemeral container is defined by a message of another type.
+v1::Container ContainerOf(const v1::Pod& pod, ContainerKind kind, int index);
 
 // A sandbox is needed before anything else can happen (condition PodReadyToStartContainers).
 struct SandboxNeed {

@@ -15,13 +15,18 @@ constexpr std::chrono::seconds kPlainRetry(10);
 }  // namespace
 
 std::string FieldPath(ContainerKind kind, const std::string& container) {
-  return StrCat(kind == ContainerKind::kInit ? "spec.initContainers{" : "spec.containers{",
-                container, "}");
+  const char* list = kind == ContainerKind::kInit        ? "initContainers"
+                     : kind == ContainerKind::kEphemeral ? "ephemeralContainers"
+                                                         : "containers";
+  return StrCat("spec.", list, "{", container, "}");
 }
 
 std::string FieldPath(const v1::Pod& pod, const std::string& container) {
   for (const auto& c : pod.spec().initcontainers())
     if (c.name() == container) return FieldPath(ContainerKind::kInit, container);
+  for (const auto& c : pod.spec().ephemeralcontainers())
+    if (c.ephemeralcontainercommon().name() == container)
+      return FieldPath(ContainerKind::kEphemeral, container);
   return FieldPath(ContainerKind::kRegular, container);
 }
 

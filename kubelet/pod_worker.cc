@@ -74,6 +74,10 @@ void PodWorker::Update(PodPtr pod) {
   hashes_.clear();
   for (const auto& c : pod_->spec().initcontainers()) hashes_[c.name()] = s_.config.Hash(c);
   for (const auto& c : pod_->spec().containers()) hashes_[c.name()] = s_.config.Hash(c);
+  for (int i = 0; i < pod_->spec().ephemeralcontainers_size(); ++i) {
+    const v1::Container c = ContainerOf(*pod_, ContainerKind::kEphemeral, i);
+    hashes_[c.name()] = s_.config.Hash(c);
+  }
   s_.volumes.Update(pod_);
   Wake();
 }
@@ -267,7 +271,7 @@ void PodWorker::Prefetch() {
 void PodWorker::ActStarts(const PodPlan& plan) {
   bool hook_ahead = false;
   for (const auto& action : plan.start) {
-    const v1::Container& c = ContainerOf(*pod_, action.kind, action.index);
+    const v1::Container c = ContainerOf(*pod_, action.kind, action.index);
     // A postStart hook holds back the containers after it: people rely on that order.
     if (action.kind == ContainerKind::kRegular && hook_ahead) break;
     if (MayStart(action)) Begin(action);
@@ -277,7 +281,7 @@ void PodWorker::ActStarts(const PodPlan& plan) {
 
 // Everything the container needs is there; what is not has been asked for.
 bool PodWorker::MayStart(const StartAction& action) {
-  const v1::Container& c = ContainerOf(*pod_, action.kind, action.index);
+  const v1::Container c = ContainerOf(*pod_, action.kind, action.index);
   for (int i = 0; action.kind == ContainerKind::kRegular && i < action.index; ++i) {
     const v1::Container& before = pod_->spec().containers(i);
     if (busy_.contains(before.name()) && probes::HasPostStart(before)) return false;
@@ -295,7 +299,7 @@ bool PodWorker::MayStart(const StartAction& action) {
 }
 
 void PodWorker::Begin(const StartAction& action) {
-  const v1::Container& c = ContainerOf(*pod_, action.kind, action.index);
+  const v1::Container c = ContainerOf(*pod_, action.kind, action.index);
   const ObservedContainer* last = s_.pleg.View(uid_).Newest(c.name());
   if (last && last->state == ContainerState::kExited)
     crash_backoff_.Next(RestartBackoffKey(*pod_, c), ended_[last->id],

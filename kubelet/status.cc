@@ -17,13 +17,17 @@ namespace {
 
 void AddContainerStatuses(const StatusInput& in, v1::PodStatus& status) {
   for (const auto& c : in.pod.spec().initcontainers())
-    *status.add_initcontainerstatuses() = MakeContainerStatus(in, c, true);
-  std::vector<v1::ContainerStatus> regular;
+    *status.add_initcontainerstatuses() = MakeContainerStatus(in, c, ContainerKind::kInit);
   for (const auto& c : in.pod.spec().containers())
-    regular.push_back(MakeContainerStatus(in, c, false));
-  std::sort(regular.begin(), regular.end(),
-            [](const auto& a, const auto& b) { return a.name() < b.name(); });
-  for (auto& s : regular) *status.add_containerstatuses() = std::move(s);
+    *status.add_containerstatuses() = MakeContainerStatus(in, c, ContainerKind::kRegular);
+  for (int i = 0; i < in.pod.spec().ephemeralcontainers_size(); ++i) {
+    const v1::Container c = ContainerOf(in.pod, ContainerKind::kEphemeral, i);
+    *status.add_ephemeralcontainerstatuses() =
+        MakeContainerStatus(in, c, ContainerKind::kEphemeral);
+  }
+  for (auto* list : {status.mutable_containerstatuses(), status.mutable_ephemeralcontainerstatuses()})
+    std::sort(list->begin(), list->end(),
+              [](const auto& a, const auto& b) { return a.name() < b.name(); });
 }
 
 void AddAddresses(const StatusInput& in, v1::PodStatus& status) {

@@ -29,6 +29,7 @@ std::string_view KindLabel(ContainerKind kind) {
   switch (kind) {
     case ContainerKind::kInit: return "init_container";
     case ContainerKind::kRegular: return "container";
+    case ContainerKind::kEphemeral: return "ephemeral_container";
   }
   return "";
 }

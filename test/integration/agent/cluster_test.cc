@@ -100,6 +100,34 @@ TEST_F(ClusterTest, PodRunsTellsItsStatusAndGoes) {
       << testing::PrintToString(agent_.Leftovers());
 }
 
+TEST_F(ClusterTest, EphemeralContainerJoinsARunningPodOnceAndSeesItsTarget) {
+  JoinCluster();
+  cluster_.PutPod("debugged", kShell);
+  ASSERT_TRUE(Reaches("debugged", "Running"));
+  const std::string first = FindContainer("debugged", "c").id;
+  cluster_.AddEphemeralContainer(
+      "debugged", "{name: look, image: 'docker.io/library/busybox:1.36', targetContainerName: c,"
+                  " command: [/bin/sh, -c, 'tr \"\\0\" \" \" < /proc/1/cmdline; exit 7']}");
+  auto state = [&] {
+    const auto status = StatusOf("debugged");
+    return status.ephemeralcontainerstatuses_size() == 1
+               ? status.ephemeralcontainerstatuses(0).state()
+               : k8s::v1::ContainerState();
+  };
+  ASSERT_TRUE(Eventually([&] { return state().has_terminated(); })) << agent_.Log();
+  EXPECT_EQ(state().terminated().exitcode(), 7);
+  EXPECT_THAT(agent_.Nodectl({"logs", "debugged", "-c", "look"}), HasSubstr("sleep 1000"))
+      << "its first process is the target's";
+  EXPECT_EQ(FindContainer("debugged", "c").id, first) << "nothing else was disturbed";
+  EXPECT_TRUE(IsReady("debugged"));
+  agent_.Kill();
+  agent_.Start();
+  cluster_.PutPod("next", kShell);
+  ASSERT_TRUE(Reaches("next", "Running"));
+  EXPECT_EQ(state().terminated().exitcode(), 7) << "and not run again";
+  EXPECT_EQ(StatusOf("debugged").ephemeralcontainerstatuses(0).restartcount(), 0);
+}
+
 TEST_F(ClusterTest, PodThatVanishesFromTheServerIsEnded) {
   JoinCluster();
   cluster_.PutPod("lost", kShell);

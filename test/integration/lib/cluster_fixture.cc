@@ -67,6 +67,15 @@ void Cluster::PutPod(const std::string& name, const std::string& spec, const std
   Store(pod);
 }
 
+void Cluster::AddEphemeralContainer(const std::string& pod, const std::string& yaml) {
+  const auto found = Find<k8s::v1::Pod>("default", pod);
+  ASSERT_TRUE(found);
+  k8s::v1::Pod changed = *found;
+  *changed.mutable_spec()->add_ephemeralcontainers() = Parse<k8s::v1::EphemeralContainer>(yaml);
+  kubelet::sources::ApplyDefaults(&changed);
+  Store(changed);
+}
+
 void Cluster::DeletePod(const std::string& name) {
   Do([&] {
     kubelet::client::ApiRequest request;

@@ -34,6 +34,8 @@ class Cluster {
   }
   // A pod bound to klnode in namespace default, with these lines below spec and defaults filled in.
   void PutPod(const std::string& name, const std::string& spec, const std::string& meta = "");
+  // As `kubectl debug`: one more ephemeral container, the YAML of an object.
+  void AddEphemeralContainer(const std::string& pod, const std::string& yaml);
   // With grace, as `kubectl delete`.
   void DeletePod(const std::string& name);
   // Null when there is none.

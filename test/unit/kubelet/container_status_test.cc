@@ -35,6 +35,26 @@ TEST(ContainerStatus, StatesOfTheNewestInstances) {
     EXPECT_EQ(Word(Shown(row.spec, row.seen).Now().containerstatuses(0)), row.expected) << row.what;
 }
 
+TEST(ContainerStatus, EphemeralContainersHaveStatusesThatCountForNothing) {
+  constexpr char kDebugged[] =
+      "{restartPolicy: Always, containers: [{name: c}],"
+      " ephemeralContainers: [{name: e, image: mine}, {name: d}]}";
+  Shown shown(kDebugged, "sandbox d=running c=running");
+  v1::PodStatus status = shown.Now();
+  ASSERT_EQ(status.ephemeralcontainerstatuses_size(), 2);
+  EXPECT_EQ(status.ephemeralcontainerstatuses(0).name(), "d");
+  EXPECT_EQ(Word(status.ephemeralcontainerstatuses(0)), "running");
+  EXPECT_FALSE(status.ephemeralcontainerstatuses(0).ready());
+  EXPECT_FALSE(status.ephemeralcontainerstatuses(0).has_started());
+  EXPECT_EQ(Word(status.ephemeralcontainerstatuses(1)), "waiting/ContainerCreating");
+  EXPECT_EQ(status.ephemeralcontainerstatuses(1).image(), "mine");
+  EXPECT_EQ(status.phase(), "Running");
+  EXPECT_EQ(FindCondition(status, "Ready")->status(), "True");
+  status = shown.Then(kDebugged, "sandbox d=exited/3 c=running").Now();
+  EXPECT_EQ(Word(status.ephemeralcontainerstatuses(0)), "terminated/Error/3") << "not again";
+  EXPECT_EQ(status.phase(), "Running");
+}
+
 TEST(ContainerStatus, UnknownAfterRunningIsShownAsLost) {
   Shown shown(kAlways, "sandbox c=running");
   v1::PodStatus status = shown.Then(kAlways, "sandbox c=unknown").Now();

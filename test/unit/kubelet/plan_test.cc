@@ -32,7 +32,7 @@ std::string Words(const Scene& scene) {
     words.push_back(base::StrCat("kill:", k.name, "/", CauseWord(k.cause),
                                  k.start_again ? "" : "/once"));
   for (const auto& s : plan.start) {
-    const std::string& name = ContainerOf(scene.pod, s.kind, s.index).name();
+    const std::string name = ContainerOf(scene.pod, s.kind, s.index).name();
     words.push_back(s.created_id.empty() ? base::StrCat("start:", name, "#", s.restart_count)
                                          : base::StrCat("start:", name, "@", s.created_id));
   }
@@ -157,6 +157,29 @@ TEST(Plan, ProbesThatFail) {
   EXPECT_EQ(never.Plan().kill[0].message, "Container c failed liveness probe");
   Scene changed(kNever, "sandbox c~=running");
   EXPECT_EQ(changed.Plan().kill[0].message, "Container c definition changed, will be restarted");
+}
+
+TEST(Plan, EphemeralContainersStartOnceAndCountForNothing) {
+  constexpr char kDebugged[] =
+      "{restartPolicy: Always, containers: [{name: c}], ephemeralContainers: [{name: d}]}";
+  constexpr char kDebuggedInit[] =
+      "{restartPolicy: Always, initContainers: [{name: i}], containers: [{name: c}],"
+      " ephemeralContainers: [{name: d}]}";
+  constexpr char kDebuggedNever[] =
+      "{restartPolicy: Never, containers: [{name: c}], ephemeralContainers: [{name: d}]}";
+  Check({
+      {"not before the sandbox", kDebugged, "", "sandbox/0"},
+      {"ahead of the others", kDebugged, "sandbox", "start:d#0 start:c#0"},
+      {"while the others run", kDebugged, "sandbox c=running", "start:d#0"},
+      {"while init containers run", kDebuggedInit, "sandbox i=running", "start:d#0"},
+      {"created in an earlier life of the agent", kDebugged, "sandbox d=created c=running",
+       "start:d@d0"},
+      {"runs", kDebugged, "sandbox d=running c=running", ""},
+      {"not again", kDebugged, "sandbox d=exited/1 c=running", ""},
+      {"keeps no pod alive", kDebuggedNever, "sandbox d=running c=exited/0", "stop"},
+      {"not started for a pod that ends", kDebuggedNever, "sandbox c=exited/0", "stop"},
+      {"being worked on", kDebugged, "sandbox c=running busy:d", ""},
+  });
 }
 
 TEST(Plan, InitContainersRunOneAfterTheOther) {

@@ -35,6 +35,8 @@ class Scene {
   Scene(const std::string& spec, std::string_view seen) : pod(PodOf(spec)) {
     for (const auto& c : pod.spec().initcontainers()) hashes[c.name()] = "hash";
     for (const auto& c : pod.spec().containers()) hashes[c.name()] = "hash";
+    for (const auto& c : pod.spec().ephemeralcontainers())
+      hashes[c.ephemeralcontainercommon().name()] = "hash";
     while (!seen.empty()) {
       size_t end = std::min(seen.find(' '), seen.size());
       if (end > 0) Add(seen.substr(0, end));
