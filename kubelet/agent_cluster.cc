@@ -76,7 +76,9 @@ void Agent::JoinCluster() {
   hooks.node_state = [this] { return State(); };
   hooks.on_pod_cidr = [this](const std::string& cidr) { parts_->runtime_state->SetPodCidr(cidr); };
   hooks.on_pods = [this](SourceUpdate update) { parts_->pods->Apply(std::move(update)); };
-  hooks.static_pod_ending = [this](const std::string& name) { return parts_->pods->IsEnding(name); };
+  hooks.static_pod_ending = [this](const std::string& name) {
+    return parts_->pods->IsEnding(name);
+  };
   cluster_->Start(NodeSettingsOf(options_, node_name_, parts_->capacity, runtime_version_),
                   StaticSourcesOf(options_), parts_->events, std::move(hooks));
   parts_->pods->OnPodEnding([this] { cluster_->PodEnded(); });

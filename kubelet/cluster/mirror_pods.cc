@@ -90,7 +90,8 @@ Task<void> MirrorPods::Look() {
                                      [&](PodSource source) { return wanted_.contains(source); });
   for (const PodPtr& mirror : pods_.Mirrors()) {
     const ObjectKey key = client::KeyOf(*mirror);
-    if (!all_spoke || wanted.contains(key) || Resting(key) || o_.ending(FullName(*mirror))) continue;
+    if (!all_spoke || wanted.contains(key) || Resting(key)) continue;
+    if (o_.ending(FullName(*mirror))) continue;
     absl::Status gone = co_await Replace(mirror);
     Note(key, gone, "Cannot delete an orphaned mirror pod; trying again");
   }

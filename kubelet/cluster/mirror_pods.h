@@ -29,7 +29,9 @@ struct MirrorPodsOptions {
   std::set<PodSource> sources;
   // Whether a static pod of this full name is to end and still may run: until then its mirror shows
   // that, as upstream's does. Wake() tells of a change.
-  std::function<bool(const std::string& full_name)> ending = [](const std::string&) { return false; };
+  std::function<bool(const std::string& full_name)> ending = [](const std::string&) {
+    return false;
+  };
   base::Nanos retry_first = std::chrono::seconds(1);
   base::Nanos retry_max = std::chrono::seconds(30);
   uint64_t seed = 0;  // of jitter; 0: random
