@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Waiting for the end of a connection without reading from it. Loop only; for the streams alone, which
-// have asio's sockets inside.
+// Waiting for the end of a connection without reading from it. Loop only; for the streams alone,
+// which have asio's sockets inside.
 #pragma once
 
 #include <poll.h>

@@ -91,7 +91,7 @@ void StreamingEndpoints::AddRoutes(HttpRoutes& routes) {
 }
 
 Task<std::optional<k8s::v1::Pod>> StreamingEndpoints::FindPod(const HttpRequest& request,
-                                                         Responder& responder) {
+                                                              Responder& responder) {
   for (k8s::v1::Pod& pod : view_.Pods())
     if (pod.metadata().namespace_() == request.params.at("namespace") &&
         pod.metadata().name() == request.params.at("pod"))
@@ -102,7 +102,7 @@ Task<std::optional<k8s::v1::Pod>> StreamingEndpoints::FindPod(const HttpRequest&
 }
 
 Task<absl::StatusOr<std::string>> StreamingEndpoints::FindContainer(const HttpRequest& request,
-                                                               const k8s::v1::Pod& pod) {
+                                                                    const k8s::v1::Pod& pod) {
   auto uid = request.params.find("uid");
   if (uid != request.params.end() && uid->second != pod.metadata().uid()) co_return std::string();
   cri::rt::ContainerFilter filter;
@@ -171,8 +171,8 @@ Task<void> StreamingEndpoints::Converse(const HttpRequest& request, Responder& r
 }
 
 Task<absl::StatusOr<std::string>> StreamingEndpoints::ExecUrl(const HttpRequest& request,
-                                                         const k8s::v1::Pod&, std::string id,
-                                                         StreamOptions* options) {
+                                                              const k8s::v1::Pod&, std::string id,
+                                                              StreamOptions* options) {
   if (id.empty()) co_return NoContainer(request);
   cri::rt::ExecRequest exec;
   exec.set_container_id(id);
@@ -184,8 +184,9 @@ Task<absl::StatusOr<std::string>> StreamingEndpoints::ExecUrl(const HttpRequest&
 }
 
 Task<absl::StatusOr<std::string>> StreamingEndpoints::AttachUrl(const HttpRequest& request,
-                                                           const k8s::v1::Pod& pod, std::string id,
-                                                           StreamOptions* options) {
+                                                                const k8s::v1::Pod& pod,
+                                                                std::string id,
+                                                                StreamOptions* options) {
   const std::string& container = request.params.at("container");
   if (id.empty())
     co_return absl::InternalError(StrCat("container ", container, " not found in pod ",

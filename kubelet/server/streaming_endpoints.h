@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The endpoints that reach into containers: run, exec, attach, port-forward. The HTTPS server and the
-// local socket share them. Loop only.
+// The endpoints that reach into containers: run, exec, attach, port-forward. The HTTPS server and
+// the local socket share them. Loop only.
 #pragma once
 
 #include <optional>
@@ -30,8 +30,8 @@ class StreamingEndpoints {
   base::Task<void> Attach(const HttpRequest& request, Responder& responder);
   base::Task<void> PortForward(const HttpRequest& request, Responder& responder);
 
-  // The runtime's URL for a conversation with container `id`, which is empty when there is none. May
-  // change what the options ask for to what there is. All arguments live until it returns.
+  // The runtime's URL for a conversation with container `id`, which is empty when there is none.
+  // May change what the options ask for to what there is. All arguments live until it returns.
   using UrlMaker = base::Task<absl::StatusOr<std::string>> (StreamingEndpoints::*)(
       const HttpRequest& request, const k8s::v1::Pod& pod, std::string id, StreamOptions* options);
   base::Task<absl::StatusOr<std::string>> ExecUrl(const HttpRequest& request,
@@ -50,9 +50,9 @@ class StreamingEndpoints {
                            Responder& responder);
 
   // The pod of {namespace} and {pod}; nullopt after having answered 404.
-  base::Task<std::optional<k8s::v1::Pod>> FindPod(const HttpRequest& request,
-                                                  Responder& responder);
-  // Id of the running container {container} of `pod`; empty when there is none, or {uid} is another.
+  base::Task<std::optional<k8s::v1::Pod>> FindPod(const HttpRequest& request, Responder& responder);
+  // Id of the running container {container} of `pod`; empty when there is none, or {uid} is
+  // another.
   base::Task<absl::StatusOr<std::string>> FindContainer(const HttpRequest& request,
                                                         const k8s::v1::Pod& pod);
 

@@ -60,7 +60,8 @@ Task<absl::Status> ReadHead(UpgradeAnswer* answer) {
 
 bool AsksForUpgrade(const HttpRequest& request) {
   return std::ranges::any_of(request.headers, [](const auto& header) {
-    return header.first == "connection" && Lower(header.second).find("upgrade") != std::string::npos;
+    return header.first == "connection" &&
+           Lower(header.second).find("upgrade") != std::string::npos;
   });
 }
 
@@ -83,9 +84,8 @@ std::vector<std::string> WebSocketProtocols(const HttpRequest& request) {
 }
 
 absl::StatusOr<StreamUrl> ParseStreamUrl(const std::string& url) {
-  const absl::Status bad =
-      absl::InvalidArgumentError(base::StrCat("the runtime's streaming URL ", url,
-                                              " is not http://ADDRESS:PORT/..."));
+  const absl::Status bad = absl::InvalidArgumentError(
+      base::StrCat("the runtime's streaming URL ", url, " is not http://ADDRESS:PORT/..."));
   std::string_view rest = url;
   if (!rest.starts_with("http://")) return bad;
   rest.remove_prefix(7);
@@ -179,8 +179,9 @@ Task<ByteStream*> AcceptWebSocket(const HttpRequest& request, Responder& respond
   }
   const std::string head = base::StrCat(
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-      "Sec-WebSocket-Accept: ", base::WsAccept(key),
-      subprotocol.empty() ? "" : "\r\nSec-WebSocket-Protocol: ", subprotocol, "\r\n\r\n");
+      "Sec-WebSocket-Accept: ",
+      base::WsAccept(key), subprotocol.empty() ? "" : "\r\nSec-WebSocket-Protocol: ", subprotocol,
+      "\r\n\r\n");
   absl::Status told = co_await client->WriteAll(head);
   co_return told.ok() ? client : nullptr;
 }

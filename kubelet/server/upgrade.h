@@ -70,14 +70,14 @@ class SharedWriter {
   base::Wakeup free_;
 };
 
-// Runs both until `ended` is set, whose value is returned, then cancels them. A client that hangs up
-// while nobody reads from it sets `ended` to false. When cancelled itself, too, both have ended before
-// this returns.
+// Runs both until `ended` is set, whose value is returned, then cancels them. A client that hangs
+// up while nobody reads from it sets `ended` to false. When cancelled itself, too, both have ended
+// before this returns.
 base::Task<bool> RunBothUntil(base::Loop& loop, ByteStream& client, base::Task<void> one,
                               base::Task<void> other, base::OneShot<bool> ended);
 
-// Ends our side and reads on for a moment: closing with bytes unread would make the kernel reset the
-// connection, and the client lose what it has not read yet.
+// Ends our side and reads on for a moment: closing with bytes unread would make the kernel reset
+// the connection, and the client lose what it has not read yet.
 base::Task<void> FinishGently(base::Loop& loop, ByteStream& stream);
 
 // Closes the stream when time is up, which ends whoever waits on it.

@@ -50,7 +50,8 @@ class Translation {
   Translation(base::Loop& loop, TranslationPlan plan, ByteStream& client)
       : loop_(loop), plan_(std::move(plan)), client_(client), to_client_(client) {
     uint32_t id = 1;
-    for (const ChannelStream& stream : plan_.streams) states_.push_back({&stream, std::exchange(id, id + 2)});
+    for (const ChannelStream& stream : plan_.streams)
+      states_.push_back({&stream, std::exchange(id, id + 2)});
   }
 
   Task<void> Run(std::string url) {
@@ -63,8 +64,7 @@ class Translation {
       deadline_ = std::make_unique<CloseAfter>(loop_.clock(), *runtime_.stream, kStreamsTimeout);
       Task<void> in = FromClient();
       Task<void> out = FromRuntime();
-      command_ended =
-          co_await RunBothUntil(loop_, client_, std::move(in), std::move(out), ended_);
+      command_ended = co_await RunBothUntil(loop_, client_, std::move(in), std::move(out), ended_);
     } else {
       co_await Conclude();
     }
@@ -91,8 +91,8 @@ class Translation {
         co_await CallForUpgrade(loop_, std::move(url), std::move(method), std::move(headers));
     if (!answer.ok()) co_return answer.status();
     if (answer->status != 101)
-      co_return absl::InternalError(base::StrCat(
-          "unable to upgrade connection: the runtime answered ", answer->status));
+      co_return absl::InternalError(
+          base::StrCat("unable to upgrade connection: the runtime answered ", answer->status));
     runtime_ = std::move(*answer);
     runtime_in_.Feed(runtime_.ahead);
     to_runtime_ = std::make_unique<SharedWriter>(*runtime_.stream);
@@ -123,9 +123,8 @@ class Translation {
   }
 
   bool OutputsOver() const {
-    return std::ranges::all_of(states_, [](const State& state) {
-      return state.output_over || !state.stream->to_client;
-    });
+    return std::ranges::all_of(
+        states_, [](const State& state) { return state.output_over || !state.stream->to_client; });
   }
 
   // False: the client has gone.
@@ -139,7 +138,8 @@ class Translation {
     auto state = std::ranges::find(states_, event.id, &State::id);
     if (state == states_.end() || event.kind == SpdyEvent::Kind::kOther) co_return true;
     if (event.kind == SpdyEvent::Kind::kReply) MarkReplied(*state);
-    if (event.kind == SpdyEvent::Kind::kReset) failure_ = absl::InternalError("the runtime reset a stream");
+    if (event.kind == SpdyEvent::Kind::kReset)
+      failure_ = absl::InternalError("the runtime reset a stream");
     const uint8_t channel = state->stream->channel;
     const bool over = event.fin || event.kind == SpdyEvent::Kind::kReset;
     if (state->stream->to_client && !event.payload.empty()) {
@@ -169,7 +169,8 @@ class Translation {
 
   Task<void> FromClient() {
     static_cast<void>(co_await all_replied_.Wait());
-    // Port-forward's server waits for the end of what it never gets; that of commands does not care.
+    // Port-forward's server waits for the end of what it never gets; that of commands does not
+    // care.
     for (const State& state : states_) {
       if (plan_.outcome || state.stream->from_client) continue;
       std::string fin = SpdyEncoder::Data(state.id, "", true);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kubelet translates itself because runtimes speak SPDY only (upstream's
-// ExtendWebSocketsToKubelet): the channels of a WebSocket, each a SPDY stream of the runtime. Loop only.
+// ExtendWebSocketsToKubelet): the channels of a WebSocket, each a SPDY stream of the runtime. Loop
+// only.
 #pragma once
 
 #include <string>

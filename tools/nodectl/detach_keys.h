@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys that leave a container's terminal while its program goes on (kubectl attach --detach-keys). Pure.
+// Keys that leave a container's terminal while its program goes on (kubectl attach --detach-keys).
+// Pure.
 #pragma once
 
 #include <string>
@@ -13,8 +14,8 @@ class DetachKeys {
  public:
   // No keys: nothing leaves.
   DetachKeys() = default;
-  // Single characters and ctrl-X with X one of a to z and @ [ \ ] ^ _, separated by commas. Empty: no
-  // keys. InvalidArgument names what is none.
+  // Single characters and ctrl-X with X one of a to z and @ [ \ ] ^ _, separated by commas. Empty:
+  // no keys. InvalidArgument names what is none.
   static absl::StatusOr<DetachKeys> Parse(const std::string& text);
 
   // Adds to `out` what was typed, but for the beginning of the keys, which waits for what follows.

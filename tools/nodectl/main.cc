@@ -124,7 +124,8 @@ CLI::App* AddEvents(CLI::App* app, Options* options) {
 }
 
 CLI::App* AddExec(CLI::App* app, Options* options) {
-  CLI::App* exec = app->add_subcommand("exec", "Run a command in a container; its exit code is ours");
+  CLI::App* exec =
+      app->add_subcommand("exec", "Run a command in a container; its exit code is ours");
   exec->add_option("words", options->names, "POD -- COMMAND and its arguments")
       ->required()
       ->expected(2, 1 << 20);
@@ -137,8 +138,9 @@ CLI::App* AddAttach(CLI::App* app, Options* options) {
   CLI::App* attach =
       AddOnContainer(app, "attach", "Connect to a container's first process", options);
   AddConversation(attach, options);
-  attach->add_option("--detach-keys", options->detach_keys,
-                     "Keys that leave the terminal, its program goes on; empty: none")
+  attach
+      ->add_option("--detach-keys", options->detach_keys,
+                   "Keys that leave the terminal, its program goes on; empty: none")
       ->capture_default_str();
   return attach;
 }
@@ -190,7 +192,9 @@ int Report(const absl::Status& status) {
   return 1;
 }
 
-int ReportCode(const absl::StatusOr<int>& code) { return code.ok() ? *code : Report(code.status()); }
+int ReportCode(const absl::StatusOr<int>& code) {
+  return code.ok() ? *code : Report(code.status());
+}
 
 int Main(int argc, char** argv) {
   Options options;

@@ -38,18 +38,18 @@ class Session {
     while (open) {
       if (io_.in) RETURN_IF_ERROR(Pull());
       RETURN_IF_ERROR(socket_.Flush());
-      pollfd wait[3] = {{socket_.fd(), static_cast<short>(POLLIN | (socket_.pending() ? POLLOUT : 0)), 0},
-                        {signals_.get(), POLLIN, 0},
-                        {WantsInput() ? io_.in_fd : -1, POLLIN, 0}};
+      pollfd wait[3] = {
+          {socket_.fd(), static_cast<short>(POLLIN | (socket_.pending() ? POLLOUT : 0)), 0},
+          {signals_.get(), POLLIN, 0},
+          {WantsInput() ? io_.in_fd : -1, POLLIN, 0}};
       if (::poll(wait, 3, -1) < 0 && errno != EINTR) return base::ErrnoStatus("poll");
       if (wait[1].revents != 0)
         if (auto ended = TakeSignal()) return *ended;
       if (wait[2].revents != 0) RETURN_IF_ERROR(ReadInput());
       if (detached_) return 0;
       if ((wait[0].revents & (POLLIN | POLLHUP | POLLERR)) == 0) continue;
-      auto more = socket_.Receive([this](uint8_t channel, std::string_view data) {
-        return Take(channel, data);
-      });
+      auto more = socket_.Receive(
+          [this](uint8_t channel, std::string_view data) { return Take(channel, data); });
       if (!more.ok()) return more.status();
       open = *more;
     }
@@ -131,7 +131,8 @@ class Session {
 
 absl::StatusOr<int> ExitCodeOf(std::string_view status_json) {
   k8s::meta::v1::Status status;
-  RETURN_IF_ERROR(base::Annotate(proto::DecodeJson(status_json, &status, {}), "the session's outcome"));
+  RETURN_IF_ERROR(
+      base::Annotate(proto::DecodeJson(status_json, &status, {}), "the session's outcome"));
   if (status.status() == "Success") return 0;
   for (const auto& cause : status.details().causes()) {
     int code = 0;

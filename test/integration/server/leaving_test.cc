@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What becomes of a command whose client has gone is the runtime's affair: containerd 1.6 ends its input
-// and lets it go on, 2.x kills it. Who its client was must make no difference.
+// What becomes of a command whose client has gone is the runtime's affair: containerd 1.6 ends its
+// input and lets it go on, 2.x kills it. Who its client was must make no difference.
 #include <gmock/gmock.h>
 
 #include "base/strings.h"
@@ -27,7 +27,8 @@ struct Command {
 
 // By the end of its script, which is its own.
 pid_t Find(const Command& command) {
-  const std::string program = command.script.find("while") == std::string::npos ? "sleep" : "/bin/sh";
+  const std::string program =
+      command.script.find("while") == std::string::npos ? "sleep" : "/bin/sh";
   return FindProcess(program, command.script.substr(command.script.rfind(' ') + 1));
 }
 
@@ -36,8 +37,9 @@ class LeavingTest : public ServerTest {
   // Runs it until it is here, and leaves without a word. Its process on this machine.
   static pid_t LeaveOnceHere(Way way, const Command& command) {
     const std::vector<std::string> words = {"/bin/sh", "-c", command.script};
-    const std::string target = ExecTarget("sh", words, StrCat("output=1", command.input ? "&input=1" : "",
-                                                              command.terminal ? "&tty=1" : ""));
+    const std::string target = ExecTarget(
+        "sh", words,
+        StrCat("output=1", command.input ? "&input=1" : "", command.terminal ? "&tty=1" : ""));
     if (way == Way::kWebSocket) {
       Channels socket(node(), target, "v5.channel.k8s.io");
       EXPECT_THAT(socket.ReadUntil(1, "here"), HasSubstr("here"));
@@ -74,7 +76,8 @@ class LeavingTest : public ServerTest {
       EXPECT_TRUE(Eventually([&] {
         const std::string now = CommandLine(pid);
         return TheContainerd().is_2x() ? now.find(mark) == now.npos : now == asleep;
-      })) << Name(way) << ": " << own.script << " is " << CommandLine(pid);
+      })) << Name(way)
+          << ": " << own.script << " is " << CommandLine(pid);
     }
   }
 

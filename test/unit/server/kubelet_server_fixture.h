@@ -2,8 +2,6 @@
 // The HTTPS server with a node and a runtime that are what a test says they are.
 #pragma once
 
-#include "kubelet/server/kubelet_server.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -15,6 +13,7 @@
 #include <string_view>
 
 #include "base/strings.h"
+#include "kubelet/server/kubelet_server.h"
 #include "test/unit/auth/certificates.h"
 #include "test/unit/cri/stub_runtime.h"
 #include "test/unit/server/fake_node_view.h"
@@ -36,7 +35,9 @@ class Backend {
     ::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size);
     port_ = ntohs(address.sin_port);
   }
-  std::string Url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/exec/token?x=1"; }
+  std::string Url() const {
+    return "http://127.0.0.1:" + std::to_string(port_) + "/exec/token?x=1";
+  }
   void Accept() {
     peer_.reset(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     const timeval patience{20, 0};  // nothing waits longer in a test that passes
