@@ -186,9 +186,9 @@ absl::StatusOr<NodeStatus> MakeNodeStatus(const NodeSettings& s, const NodeState
 }
 
 bool NodeStatusDiffers(const NodeStatus& a, const NodeStatus& b) {
-  // Not by bytes: maps have no order there.
+  // Not by bytes: maps have no order there. An API server writes out what is empty.
   const NodeStatus left = WithoutHeartbeats(a), right = WithoutHeartbeats(b);
-  return !google::protobuf::util::MessageDifferencer::Equals(left, right);
+  return !google::protobuf::util::MessageDifferencer::Equivalent(left, right);
 }
 
 std::vector<k8s::v1::ContainerImage> ImagesToReport(std::vector<k8s::v1::ContainerImage> images,

@@ -143,6 +143,9 @@ TEST(NodeStatusTest, TransitionTimesHoldWhileNothingChanges) {
   EXPECT_EQ(again.conditions(3).lasttransitiontime().seconds(), 100);
   EXPECT_EQ(again.conditions(3).lastheartbeattime().seconds(), 200);
   EXPECT_FALSE(NodeStatusDiffers(first, again));
+  NodeStatus served = first;
+  served.mutable_nodeinfo()->set_kubeproxyversion("");
+  EXPECT_FALSE(NodeStatusDiffers(served, again)) << "an API server writes out what is empty";
   NodeState bad;
   bad.problems = {"x"};
   const NodeStatus worse = Status(Settings(), bad, 300, again);
