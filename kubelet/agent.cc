@@ -108,6 +108,11 @@ Task<absl::Status> Agent::Connect() {
   runtime_version_ = StrCat(version->runtime_name(), "://", version->runtime_version());
   KLOG_INFO("Container runtime initialized", {"containerRuntime", version->runtime_name()},
             {"version", version->runtime_version()});
+  auto status = co_await parts_->runtime->Status();
+  CO_RETURN_IF_ERROR(status.status());
+  for (const auto& handler : status->runtime_handlers())
+    if (handler.features().recursive_read_only_mounts())
+      parts_->services.options.recursive_read_only_handlers.insert(handler.name());
   // The runtime knows best which driver it was set up for (KEP-4033); older ones cannot say.
   auto config = co_await parts_->runtime->RuntimeConfig();
   if (config.ok() && config->has_linux()) {

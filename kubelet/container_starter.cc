@@ -127,6 +127,14 @@ Task<absl::StatusOr<ContainerInputs>> ContainerStarter::Gather(const StartReques
   auto target = TargetOf(request);
   if (!target.ok()) co_return target.status();
   inputs.target_container = *std::move(target);
+  const std::string& runtime_class = request.pod->spec().runtimeclassname();
+  std::string handler;
+  if (!runtime_class.empty() && s_.objects) {
+    auto found = co_await s_.objects->RuntimeHandler(runtime_class);
+    if (!found.ok()) co_return found.status();
+    handler = *std::move(found);
+  }
+  inputs.recursive_read_only = s_.options.recursive_read_only_handlers.contains(handler);
   auto files = co_await s_.files.PrepareContainer(request.pod, spec.name());
   if (!files.ok()) co_return files.status();
   inputs.termination_log = files->termination_log;

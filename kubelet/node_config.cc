@@ -54,6 +54,7 @@ class NodeConfig : public PodConfigurator {
     in.etc_hosts = inputs.etc_hosts;
     in.termination_log = inputs.termination_log;
     in.target_container = inputs.target_container;
+    in.recursive_read_only = inputs.recursive_read_only;
     in.resources.qos = QosOf(pod);
     in.resources.critical_pod = IsCriticalPod(pod);
     bool node_critical =

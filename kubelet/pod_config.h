@@ -29,6 +29,7 @@ struct ContainerInputs {
   EnvironmentFacts environment;
   std::string termination_log;  // host path
   std::string etc_hosts;        // host path, empty when it is not to be mounted
+  bool recursive_read_only = false;  // the runtime handler can
   std::string target_container;  // runtime id: an ephemeral container shares its processes
 };
 

@@ -3,6 +3,7 @@
 // simulated twin in test/simulation.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct WorkerOptions {
   base::Nanos retry_initial = std::chrono::milliseconds(500);
   base::Nanos retry_max = std::chrono::seconds(10);
   std::string runtime_name = "containerd";
+  // Runtime handlers ("": the default one) that can make mounts below a read-only one read-only too.
+  std::set<std::string> recursive_read_only_handlers;
 };
 
 struct PodServices {

@@ -163,6 +163,21 @@ TEST_F(ContainersTest, SharedProcessNamespaceShowsTheNeighbour) {
   EXPECT_THAT(Exec("sharing", "ps"), HasSubstr("sleep 2000"));
 }
 
+TEST_F(ContainersTest, ReadOnlyMountsAreSoAllTheWayDownWhereTheRuntimeCan) {
+  Put("deep",
+      "  volumes: [{name: v, hostPath: {path: /dev}}]\n"
+      "  containers:\n"
+      "  - {name: c, image: docker.io/library/busybox:1.36,\n"
+      "     command: [/bin/sh, -c, 'touch /v/shm/kl-deep && echo written || echo refused; sleep 1000'],\n"
+      "     volumeMounts: [{name: v, mountPath: /v, readOnly: true, recursiveReadOnly: Enabled}]}\n");
+  if (TheContainerd().is_2x()) {
+    ASSERT_TRUE(Runs("deep"));
+    EXPECT_TRUE(Eventually([&] { return Said("deep").ends_with("refused\n"); })) << Said("deep");
+  } else {
+    EXPECT_TRUE(Shows("CreateContainerConfigError"));
+  }
+}
+
 TEST_F(ContainersTest, HostPathAndReadOnlyMountsHold) {
   std::ofstream(agent_.dir() + "/given") << "from the host\n";
   Put("mounts",
