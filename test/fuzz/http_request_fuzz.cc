@@ -39,7 +39,7 @@ class Client : public ByteStream {
 
 base::Task<void> Answer(const HttpRequest& request, Responder& responder) {
   KEELSON_CHECK(request.path.find('\0') == request.path.npos);
-  static_cast<void>(ParseLogQuery(request.query, {}, true));
+  static_cast<void>(ParseLogQuery(request.query, {}));
   HttpResponse response;
   response.body = request.body;
   static_cast<void>(co_await responder.Send(std::move(response)));
