@@ -216,6 +216,8 @@ LocalApiOptions LocalApiOf(const KubeletOptions& o) {
 WorkerOptions WorkerOf(const KubeletOptions& o) {
   WorkerOptions w;
   w.sync_frequency = DurationOf(o.config.syncfrequency());
+  // Measured: up to three a processor each takes its time, with more all get slower.
+  w.starts_at_once = std::max<int>(4, 3 * static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)));
   if (o.config.crashloopbackoff().has_maxcontainerrestartperiod()) {
     w.crash_backoff_max = DurationOf(o.config.crashloopbackoff().maxcontainerrestartperiod());
     w.crash_backoff_initial = std::min(w.crash_backoff_initial, w.crash_backoff_max);

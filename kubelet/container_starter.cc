@@ -49,8 +49,12 @@ Task<StartResult> ContainerStarter::Start(StartRequest request, std::function<bo
     id = *created;
     Event(request, spec, EventType::kNormal, "Created", "Container created");
   }
-  if (stopping()) co_return result;
-  absl::Status started = co_await s_.runtime.StartContainer(id);
+  absl::Status started;
+  {
+    StartGate::Place place = co_await s_.starts.Enter(StartStep::kStartContainer);
+    if (stopping()) co_return result;
+    started = co_await s_.runtime.StartContainer(id);
+  }
   absl::Status noted = co_await s_.pleg.NoteContainer(request.pod->metadata().uid(), id);
   if (!noted.ok()) s_.pleg.MarkChanged(request.pod->metadata().uid());
   if (!started.ok()) {
@@ -188,6 +192,7 @@ Task<absl::StatusOr<std::string>> ContainerStarter::Create(const StartRequest& r
     result->failure = ConfigError(sandbox.status());
     co_return sandbox.status();
   }
+  StartGate::Place place = co_await s_.starts.Enter(StartStep::kCreateContainer);
   auto id = co_await s_.runtime.CreateContainer(request.sandbox_id, *std::move(config),
                                                 *std::move(sandbox));
   if (!id.ok()) {

@@ -18,6 +18,7 @@
 #include "kubelet/pod_files.h"
 #include "kubelet/pod_images.h"
 #include "kubelet/pod_observer.h"
+#include "kubelet/start_gate.h"
 #include "probes/prober.h"
 
 namespace keelson::kubelet {
@@ -29,6 +30,8 @@ struct WorkerOptions {
   base::Nanos crash_backoff_max = std::chrono::seconds(300);
   base::Nanos retry_initial = std::chrono::milliseconds(500);
   base::Nanos retry_max = std::chrono::seconds(10);
+  // Containers and sandboxes the runtime is asked to start at the same time.
+  int starts_at_once = 6;
   std::string runtime_name = "containerd";
   // Runtime handlers ("": the default one) that can make mounts below a read-only one read-only too.
   std::set<std::string> recursive_read_only_handlers;
@@ -49,6 +52,7 @@ struct PodServices {
   WorkerOptions options;
   csi::ObjectSource* objects = nullptr;  // null without an API server
   PodObserver* observer = nullptr;  // null: nobody counts
+  StartGate starts{loop.clock(), options.starts_at_once};
 };
 
 }  // namespace keelson::kubelet

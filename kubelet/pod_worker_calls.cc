@@ -155,8 +155,12 @@ Task<absl::Status> PodWorker::RunSandbox(uint32_t attempt) {
   CO_RETURN_IF_ERROR(config.status());
   auto handler = co_await RuntimeHandler(pod);
   CO_RETURN_IF_ERROR(handler.status());
-  if (phase_ != WorkerPhase::kSyncing) co_return absl::OkStatus();
-  auto id = co_await s_.runtime.RunPodSandbox(*std::move(config), *std::move(handler));
+  absl::StatusOr<std::string> id;
+  {
+    StartGate::Place place = co_await s_.starts.Enter(StartStep::kRunSandbox);
+    if (phase_ != WorkerPhase::kSyncing) co_return absl::OkStatus();
+    id = co_await s_.runtime.RunPodSandbox(*std::move(config), *std::move(handler));
+  }
   if (!id.ok()) co_return AsRpcError(id.status());
   absl::Status noted = co_await s_.pleg.NoteSandbox(uid_, pod->metadata().name(),
                                                     pod->metadata().namespace_(), *id);
