@@ -307,6 +307,7 @@ void PodWorker::Begin(const StartAction& action) {
   ImageState image;
   if (const ImageState* ready = images_.Ready(c.name())) image = *ready;
   busy_.insert(c.name());
+  if (probes::HasPostStart(c)) hooked_.insert(c.name());
   calls_.Spawn(StrCat("start ", c.name()), StartContainer(action, std::move(image)));
 }
 
@@ -314,9 +315,19 @@ void PodWorker::UpdateProbes() {
   const ObservedPod& seen = s_.pleg.View(uid_);
   std::vector<probes::Target> targets;
   for (const auto& c : seen.containers)
-    if (c.state == ContainerState::kRunning)
+    if (c.state == ContainerState::kRunning && !hooked_.contains(c.name))
       targets.push_back({c.name, c.id, base::FromUnixNanos(c.started_at)});
   s_.prober.Update(pod_, std::move(targets), last_ips_);
+}
+
+// What users are shown: a container runs once its postStart hook has ended.
+ObservedPod PodWorker::Shown() const {
+  ObservedPod seen = s_.pleg.View(uid_);
+  if (phase_ != WorkerPhase::kSyncing) return seen;
+  for (auto& c : seen.containers)
+    if (c.state == ContainerState::kRunning && hooked_.contains(c.name))
+      c.state = ContainerState::kCreated;
+  return seen;
 }
 
 std::map<std::string, Waiting> PodWorker::WaitingReasons(const PodPlan* plan) const {
@@ -328,7 +339,7 @@ std::map<std::string, Waiting> PodWorker::WaitingReasons(const PodPlan* plan) co
 }
 
 bool PodWorker::Publish(const PodPlan* plan) {
-  const ObservedPod& seen = s_.pleg.View(uid_);
+  const ObservedPod seen = Shown();
   StatusInput input{*pod_,          seen,
                     status_,        s_.loop.clock().Now(),
                     first_seen_,    WaitingReasons(plan),

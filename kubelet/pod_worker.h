@@ -99,6 +99,7 @@ class PodWorker {
   // False when there was nothing new to say.
   bool Publish(const PodPlan* plan);
   void UpdateProbes();
+  ObservedPod Shown() const;
   std::map<std::string, Waiting> WaitingReasons(const PodPlan* plan) const;
   std::optional<Failure> NextFailure(const std::optional<Failure>& last, Waiting waiting) const;
 
@@ -141,6 +142,7 @@ class PodWorker {
   bool mounting_ = false;
   bool sandbox_busy_ = false;
   std::set<std::string> busy_;      // names of containers with a call in progress
+  std::set<std::string> hooked_;    // of these: starting, with a postStart hook that has not ended
   std::set<std::string> removing_;  // ids
   std::optional<Failure> volume_failure_, sandbox_failure_;
   std::map<std::string, Failure> start_failures_;  // by container name

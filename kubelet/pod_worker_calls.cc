@@ -34,6 +34,7 @@ Task<void> PodWorker::StartContainer(StartAction action, ImageState image) {
   std::function<bool()> stopping = [this] { return phase_ != WorkerPhase::kSyncing; };
   StartResult result = co_await starter_.Start(std::move(request), std::move(stopping));
   busy_.erase(name);
+  hooked_.erase(name);
   if (s_.observer)
     s_.observer->ContainerStarted(action.kind, result.failure ? result.failure->reason : "");
   if (result.failure) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "base/time.h"
 #include "test/integration/agent/status_test.h"
@@ -57,6 +58,16 @@ TEST_F(HooksTest, ContainersAfterAPostStartHookWaitForIt) {
   const auto second = TheContainerd().Status(FindContainer("asleep", "d").id);
   EXPECT_GE(second.created_at() - first.started_at(), base::Nanos(1s).count());
   EXPECT_TRUE(IsReady("asleep", true));
+}
+
+TEST_F(HooksTest, AContainerRunsForUsersOnceItsPostStartHookHasEnded) {
+  PutHooked("begins", "postStart: {exec: {command: [/bin/sh, -c, "
+                      "'while [ ! -e /v/go ]; do sleep 0.05; done']}}");
+  ASSERT_TRUE(IsUp() && Happened("begins", "Started", "Container started"));
+  EXPECT_EQ(Status("begins").state().waiting().reason(), "ContainerCreating");
+  EXPECT_TRUE(IsReady("begins", false));
+  std::ofstream(agent_.dir() + "/go").flush();
+  EXPECT_TRUE(IsReady("begins", true));
 }
 
 TEST_F(HooksTest, FailedPostStartStopsTheContainerAndKeepsItsWords) {
