@@ -113,6 +113,7 @@ Task<absl::Status> Agent::Connect() {
   for (const auto& handler : status->runtime_handlers())
     if (handler.features().recursive_read_only_mounts())
       parts_->services.options.recursive_read_only_handlers.insert(handler.name());
+  parts_->admission.SetSupplementalGroupsPolicy(status->features().supplemental_groups_policy());
   // The runtime knows best which driver it was set up for (KEP-4033); older ones cannot say.
   auto config = co_await parts_->runtime->RuntimeConfig();
   if (config.ok() && config->has_linux()) {
@@ -225,6 +226,7 @@ Task<absl::Status> Agent::Start() {
   CO_RETURN_IF_ERROR(connected);
   absl::Status cgroups = co_await PrepareCgroups();
   CO_RETURN_IF_ERROR(cgroups);
+  CO_RETURN_IF_ERROR(AdmitByOwnWords());
   absl::Status adopted = co_await Adopt();
   CO_RETURN_IF_ERROR(adopted);
   WatchShutdown();

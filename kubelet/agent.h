@@ -4,6 +4,7 @@
 // Start() connects, adopts what runs and begins; Shutdown() ends the agent and leaves pods running.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,10 @@
 #include "base/loop.h"
 #include "kubelet/options/options.h"
 #include "kubelet/server/node_view.h"
+
+namespace k8s::v1 {
+class Node;
+}
 
 namespace keelson::kubelet {
 
@@ -53,6 +58,8 @@ class Agent : public NodeView {
   void WatchShutdown();
   void JoinCluster();
   NodeState State() const;
+  absl::Status AdmitByOwnWords();
+  void AdmitBy(const k8s::v1::Node& node);
   base::Task<absl::Status> Connect();
   base::Task<absl::Status> PrepareCgroups();
   base::Task<absl::Status> Adopt();
@@ -61,6 +68,7 @@ class Agent : public NodeView {
   KubeletOptions options_;
   const std::string node_name_;
   std::string runtime_version_;       // containerd://2.1.9
+  std::map<std::string, std::string> own_allocatable_;  // quantities by resource
   std::unique_ptr<Cluster> cluster_;  // null when standalone; the parts borrow from it
   std::unique_ptr<Parts> parts_;
 };

@@ -76,12 +76,36 @@ void Agent::JoinCluster() {
   hooks.node_state = [this] { return State(); };
   hooks.on_pod_cidr = [this](const std::string& cidr) { parts_->runtime_state->SetPodCidr(cidr); };
   hooks.on_pods = [this](SourceUpdate update) { parts_->pods->Apply(std::move(update)); };
+  hooks.on_node = [this](const v1::Node& node) { AdmitBy(node); };
   hooks.static_pod_ending = [this](const std::string& name) {
     return parts_->pods->IsEnding(name);
   };
   cluster_->Start(NodeSettingsOf(options_, node_name_, parts_->capacity, runtime_version_),
                   StaticSourcesOf(options_), parts_->events, std::move(hooks));
   parts_->pods->OnPodEnding([this] { cluster_->PodEnded(); });
+  parts_->pods->OnOldNode([this] { return cluster_->RefreshNode(); });
+  parts_->images.OnPulled([this] { parts_->runtime_state->ImagesChanged(); });
+}
+
+// What the node would be registered as holds until the API server says more; without one, always.
+absl::Status Agent::AdmitByOwnWords() {
+  const NodeSettings settings =
+      NodeSettingsOf(options_, node_name_, parts_->capacity, runtime_version_);
+  auto node = NewNode(settings, {}, loop_.clock().Now());
+  if (!node.ok()) return node.status();
+  for (const auto& [name, quantity] : node->status().allocatable())
+    own_allocatable_[name] = quantity.string();
+  AdmitBy(*node);
+  return absl::OkStatus();
+}
+
+// Labels and taints as they are written, and resources: our own, and those others added to the node.
+void Agent::AdmitBy(const v1::Node& node) {
+  parts_->admission.SetNode(TermsOf(node));
+  std::map<std::string, std::string> quantities = own_allocatable_;
+  for (const auto& [name, quantity] : node.status().allocatable())
+    quantities.emplace(name, quantity.string());
+  parts_->admission.SetAllocatable(ToAllocatable(quantities));
 }
 
 NodeState Agent::State() const {

@@ -3,6 +3,7 @@
 // of pulling. Loop only.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "cri/credential_plugins.h"
@@ -30,6 +31,9 @@ class NodeImages : public ImageSource {
   // this.
   void set_records(PullRecords* records) { records_ = records; }
 
+  // Runs whenever a pull has brought an image.
+  void OnPulled(std::function<void()> pulled) { pulled_ = std::move(pulled); }
+
   base::Task<ImageAnswer> Ensure(ImageRequest request) override;
   void Forget(const std::string& image) override { puller_.Forget(image); }
 
@@ -52,6 +56,7 @@ class NodeImages : public ImageSource {
   csi::ObjectSource* objects_ = nullptr;
   cri::CredentialPlugins* plugins_ = nullptr;
   PullRecords* records_ = nullptr;
+  std::function<void()> pulled_;
 };
 
 }  // namespace keelson::kubelet

@@ -120,6 +120,8 @@ void Cluster::Start(NodeSettings settings, std::set<PodSource> static_sources,
   node_ = std::make_unique<NodeKeeper>(loop_, *heartbeat_, events,
                                        KeeperOptions(options_, std::move(settings)),
                                        std::move(hooks.node_state), std::move(hooks.on_pod_cidr));
+  on_node_ = std::move(hooks.on_node);
+  node_->OnNode([this](const v1::Node& now) { Learn(now); });
   lease_ = std::make_unique<LeaseKeeper>(loop_, *heartbeat_, lease, node);
   ApiPodsOptions pods;
   pods.node_name = node_name_;
@@ -142,6 +144,22 @@ void Cluster::Start(NodeSettings settings, std::set<PodSource> static_sources,
 
 void Cluster::NodeChanged() {
   if (node_) node_->StateChanged();
+}
+
+Task<void> Cluster::RefreshNode() {
+  absl::Status read = co_await node_->Refresh();
+  if (!read.ok())
+    KLOG_WARNING("Cannot read the node; what is known of it may be old", {"node", node_name_},
+                 {"err", read});
+}
+
+// Mirror pods belong to the node and can be made once it exists; certificates name its addresses.
+void Cluster::Learn(const v1::Node& node) {
+  if (std::exchange(node_uid_, node.metadata().uid()) != node_uid_) mirrors_->Wake();
+  std::vector<std::string> addresses;
+  for (const auto& a : node.status().addresses()) addresses.push_back(a.address());
+  if (std::exchange(addresses_, addresses) != addresses) certificates_->AddressesChanged();
+  if (on_node_) on_node_(node);
 }
 
 Task<void> Cluster::Close() {

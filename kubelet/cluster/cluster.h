@@ -32,6 +32,7 @@ namespace keelson::kubelet {
 struct ClusterHooks {
   std::function<NodeState()> node_state;
   std::function<void(const std::string& pod_cidr)> on_pod_cidr;
+  std::function<void(const k8s::v1::Node&)> on_node;  // as the server has this node now
   std::function<void(SourceUpdate)> on_pods;  // those bound to this node
   // See MirrorPodsOptions::ending.
   std::function<bool(const std::string& full_name)> static_pod_ending;
@@ -68,9 +69,13 @@ class Cluster {
   }
   // Something that hooks.node_state tells has changed.
   void NodeChanged();
+  // Reads the node anew: what hooks.on_node told last may be old. A failure is logged. REQUIRES:
+  // started.
+  base::Task<void> RefreshNode();
   base::Task<void> Close();
 
  private:
+  void Learn(const k8s::v1::Node& node);
   Cluster(base::Loop& loop, const KubeletOptions& options, std::string node_name,
           std::unique_ptr<NodeCertificates> certificates);
   std::unique_ptr<client::ApiServer> Client(client::ClientOptions options) const;
@@ -91,6 +96,9 @@ class Cluster {
   std::unique_ptr<ApiPods> pods_;
   std::unique_ptr<MirrorPods> mirrors_;
   std::unique_ptr<StatusManager> statuses_;
+  std::function<void(const k8s::v1::Node&)> on_node_;
+  std::string node_uid_;
+  std::vector<std::string> addresses_;  // of the node, as the server has them
   base::TaskGroup tasks_;
 };
 

@@ -102,11 +102,17 @@ Task<void> NodeKeeper::ReportOnce() {
   KLOG_ERROR("Unable to update node status", {"node", o_.settings.name}, {"tries", kTries});
 }
 
+Task<absl::Status> NodeKeeper::Refresh() {
+  auto read = co_await api_.Get<Node>("", o_.settings.name);
+  if (!read.ok()) co_return read.status();
+  Learn(*std::move(read));
+  co_return absl::OkStatus();
+}
+
 Task<absl::Status> NodeKeeper::Write(bool read_first) {
   if (read_first) {
-    auto read = co_await api_.Get<Node>("", o_.settings.name);
-    if (!read.ok()) co_return read.status();
-    Learn(*std::move(read));
+    absl::Status read = co_await Refresh();
+    CO_RETURN_IF_ERROR(read);
   }
   const base::MonoTime now = loop_.clock().Monotonic();
   Node wanted = *node_;
@@ -139,6 +145,7 @@ void NodeKeeper::Learn(Node node) {
   std::string cidr = absl::StrJoin(node.spec().podcidrs(), ",");
   if (cidr.empty()) cidr = node.spec().podcidr();
   node_ = std::move(node);
+  if (on_node_) on_node_(*node_);
   if (cidr.empty() || cidr == pod_cidr_) return;
   pod_cidr_ = cidr;
   on_pod_cidr_(pod_cidr_);

@@ -35,8 +35,13 @@ class NodeKeeper {
              NodeKeeperOptions options, std::function<NodeState()> observe,
              std::function<void(const std::string& pod_cidr)> on_pod_cidr);
 
+  // Hears of the object whenever the server has told how it is. Before Run.
+  void OnNode(std::function<void(const k8s::v1::Node&)> on_node) { on_node_ = std::move(on_node); }
+
   // Until cancelled.
   base::Task<void> Run();
+  // Asks the server how the object is now: others change labels and taints.
+  base::Task<absl::Status> Refresh();
   // Something that `observe` tells may have changed: look now, not at the next turn.
   void StateChanged() { changed_.Set(); }
 
@@ -58,6 +63,7 @@ class NodeKeeper {
   const NodeKeeperOptions o_;
   const std::function<NodeState()> observe_;
   const std::function<void(const std::string&)> on_pod_cidr_;
+  std::function<void(const k8s::v1::Node&)> on_node_;
   base::Wakeup changed_;
   std::optional<k8s::v1::Node> node_;
   std::optional<base::MonoTime> report_due_;  // when the heartbeat alone is worth a write

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "base/strings.h"
 #include "kubelet/status.h"
 #include "proto/k8s/coordination.pb.h"
 #include "proto/k8s/events.pb.h"
@@ -23,6 +24,7 @@ using k8s::v1::Pod;
 using testing::HasSubstr;
 using testing::StartsWith;
 
+using base::StrCat;
 constexpr char kShell[] =
     "  containers:\n  - name: c\n    image: docker.io/library/busybox:1.36\n"
     "    command: [/bin/sh, -c, 'echo started; sleep 1000']\n";
@@ -126,6 +128,28 @@ TEST_F(ClusterTest, EphemeralContainerJoinsARunningPodOnceAndSeesItsTarget) {
   ASSERT_TRUE(Reaches("next", "Running"));
   EXPECT_EQ(state().terminated().exitcode(), 7) << "and not run again";
   EXPECT_EQ(StatusOf("debugged").ephemeralcontainerstatuses(0).restartcount(), 0);
+}
+
+TEST_F(ClusterTest, PodsTheNodeIsNotForAreRefusedAndALabelGivenLaterCounts) {
+  JoinCluster();
+  const std::string picky = StrCat("  nodeSelector: {disk: fast}\n", kShell);
+  auto refused = [&](const std::string& name, const std::string& spec, const char* reason) {
+    cluster_.PutPod(name, spec);
+    EXPECT_TRUE(Reaches(name, "Failed")) << name << agent_.Log();
+    EXPECT_EQ(StatusOf(name).reason(), reason);
+  };
+  auto asking = [](const char* what) {
+    return StrCat(kShell, "    resources: {requests: {", what, "}}\n");
+  };
+  refused("picky", picky, "NodeAffinity");
+  refused("busy", asking("cpu: 100k"), "OutOfcpu");
+  refused("wide", asking("memory: 4Ei"), "OutOfmemory");
+  refused("huge", asking("ephemeral-storage: 4Ei"), "OutOfephemeral-storage");
+  cluster_.LabelNode("disk", "fast");
+  cluster_.TaintNode("broken", "NoExecute");
+  cluster_.PutPod("pleased", StrCat("  tolerations: [{key: broken, operator: Exists}]\n", picky));
+  EXPECT_TRUE(Reaches("pleased", "Running")) << agent_.Log();
+  refused("delicate", kShell, "TaintToleration");
 }
 
 TEST_F(ClusterTest, PodThatVanishesFromTheServerIsEnded) {

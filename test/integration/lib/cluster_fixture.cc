@@ -11,6 +11,8 @@
 #include "kubelet/client/kubeconfig.h"
 #include "kubelet/sources/defaults.h"
 #include "proto/codec/codec.h"
+#include "proto/k8s/node.pb.h"
+#include "proto/k8s/node.pb.h"
 
 namespace keelson::integration {
 
@@ -73,6 +75,20 @@ void Cluster::AddEphemeralContainer(const std::string& pod, const std::string& y
   k8s::v1::Pod changed = *found;
   *changed.mutable_spec()->add_ephemeralcontainers() = Parse<k8s::v1::EphemeralContainer>(yaml);
   kubelet::sources::ApplyDefaults(&changed);
+  Store(changed);
+}
+
+void Cluster::LabelNode(const std::string& key, const std::string& value) {
+  k8s::v1::Node changed = *Find<k8s::v1::Node>("", "klnode");
+  (*changed.mutable_metadata()->mutable_labels())[key] = value;
+  Store(changed);
+}
+
+void Cluster::TaintNode(const std::string& key, const std::string& effect) {
+  k8s::v1::Node changed = *Find<k8s::v1::Node>("", "klnode");
+  k8s::v1::Taint* taint = changed.mutable_spec()->add_taints();
+  taint->set_key(key);
+  taint->set_effect(effect);
   Store(changed);
 }
 

@@ -36,6 +36,9 @@ class Cluster {
   void PutPod(const std::string& name, const std::string& spec, const std::string& meta = "");
   // As `kubectl debug`: one more ephemeral container, the YAML of an object.
   void AddEphemeralContainer(const std::string& pod, const std::string& yaml);
+  // As `kubectl label node` and `kubectl taint node`. REQUIRES: klnode is registered.
+  void LabelNode(const std::string& key, const std::string& value);
+  void TaintNode(const std::string& key, const std::string& effect);
   // With grace, as `kubectl delete`.
   void DeletePod(const std::string& name);
   // Null when there is none.

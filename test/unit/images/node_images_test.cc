@@ -156,6 +156,19 @@ TEST_F(NodeImagesTest, AnImageThatCannotBeSeenAfterItsPullIsStillNobodyElses) {
   EXPECT_TRUE(ok_);
 }
 
+TEST_F(NodeImagesTest, OnlyAPullTellsThatTheNodeHasAnotherImage) {
+  int told = 0;
+  images_.OnPulled([&] { ++told; });
+  registry_.allowed = "nobody we know";
+  Pull({}, "IfNotPresent");
+  EXPECT_EQ(told, 0);
+  registry_.allowed = "";
+  Pull({}, "IfNotPresent");
+  EXPECT_EQ(told, 1);
+  Pull({}, "IfNotPresent");
+  EXPECT_EQ(told, 1) << "it is here";
+}
+
 TEST_F(NodeImagesTest, AMissingSecretIsToldAndThePullTriedAllTheSame) {
   EXPECT_THAT(Pull({"gone", "lost"}), ElementsAre("")) << "as nobody";
   EXPECT_TRUE(ok_);

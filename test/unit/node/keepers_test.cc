@@ -96,6 +96,7 @@ class KeepersTest : public testing::Test {
     options.seed = 1;
     node_keeper_.emplace(loop_, api_, events_, options, [this] { return state_; },
                          [this](const std::string& cidr) { cidrs_.push_back(cidr); });
+    node_keeper_->OnNode([this](const Node& node) { heard_ = node; });
     tasks_.Spawn("node", node_keeper_->Run());
     Pass(0s);
     return *node_keeper_;
@@ -115,6 +116,7 @@ class KeepersTest : public testing::Test {
   NodeSettings settings_;
   NodeState state_;
   std::vector<std::string> cidrs_;
+  Node heard_;
   std::optional<NodeKeeper> node_keeper_;
   std::optional<LeaseKeeper> lease_keeper_;
   base::TaskGroup tasks_{loop_};
@@ -169,6 +171,19 @@ TEST_F(KeepersTest, AFailedWriteReadsTheNodeAndTriesAgain) {
   node_keeper_->StateChanged();
   Pass(0s);
   EXPECT_EQ(api_.Count("GET /api/v1/nodes/n"), 1u);
+}
+
+TEST_F(KeepersTest, WhatOthersWroteIsHeardOfAtARefresh) {
+  NodeKeeper& keeper = StartNode();
+  EXPECT_EQ(heard_.metadata().name(), "n");
+  (*api_.node.mutable_metadata()->mutable_labels())["disk"] = "fast";
+  auto refresh = [](NodeKeeper* k) -> Task<void> {
+    const absl::Status read = co_await k->Refresh();
+    EXPECT_TRUE(read.ok()) << read;
+  };
+  tasks_.Spawn("refresh", refresh(&keeper));
+  Pass(0s);
+  EXPECT_EQ(heard_.metadata().labels().at("disk"), "fast");
 }
 
 TEST_F(KeepersTest, PodCidrsAreToldOnce) {
