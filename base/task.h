@@ -98,10 +98,10 @@ class TaskGroup {
   TaskGroup& operator=(const TaskGroup&) = delete;
   ~TaskGroup();
 
-  // Starts `task` in a later turn of the loop. An exception that is no cancellation is logged with
-  // `name` and ends the process: it is a bug of ours.
+  // On the loop's thread `task` runs inline up to its first wait. An exception that is no
+  // cancellation is logged with `name` and ends the process: it is a bug of ours.
   void Spawn(std::string name, Task<void> task);
-  // Asks every task to end. Tasks spawned afterwards are not affected.
+  // On the loop's thread only. Asks every task to end; those spawned afterwards are not affected.
   void Cancel();
   // Returns when no task is left.
   Task<void> Join();
