@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "cri/resources.h"
 #include "kubelet/agent_parts.h"
+#include "kubelet/pull_record_keeper.h"
 #include "proto/codec/quantity.h"
 
 namespace keelson::kubelet {
@@ -227,6 +228,9 @@ Task<absl::Status> Agent::Start() {
   absl::Status cgroups = co_await PrepareCgroups();
   CO_RETURN_IF_ERROR(cgroups);
   CO_RETURN_IF_ERROR(AdmitByOwnWords());
+  co_await RecoverPullRecords(*parts_->runtime, *parts_->records);
+  parts_->tasks.Spawn("pull records",
+                      PrunePullRecords(loop_, *parts_->runtime, *parts_->records));
   absl::Status adopted = co_await Adopt();
   CO_RETURN_IF_ERROR(adopted);
   WatchShutdown();

@@ -82,6 +82,30 @@ bool MergeAccount(const config::ImagePullServiceAccount& account,
   return !known;
 }
 
+std::vector<std::string> FilesIn(const std::string& dir) {
+  auto names = base::ListDir(dir);
+  if (!names.ok()) {
+    if (!absl::IsNotFound(names.status()))
+      KLOG_ERROR("Unable to list records about image pulls", {"err", names.status()});
+    return {};
+  }
+  std::vector<std::string> paths;
+  for (const std::string& name : *names)
+    if (name.starts_with("sha256-")) paths.push_back(base::JoinPath(dir, name));
+  return paths;
+}
+
+// False, and told: it cannot be read.
+bool ReadRecord(const std::string& path, google::protobuf::Message* record) {
+  record->Clear();
+  proto::DecodeOptions options;
+  options.source = path;
+  auto text = base::ReadFile(path);
+  const absl::Status status = text.ok() ? proto::DecodeJson(*text, record, options) : text.status();
+  if (!status.ok()) KLOG_ERROR("Unable to read a record about an image pull", {"err", status});
+  return status.ok();
+}
+
 bool Listed(const std::vector<std::string>& allowlist, const std::string& image) {
   const std::string name = WithoutTag(image);
   return std::any_of(allowlist.begin(), allowlist.end(), [&](const std::string& pattern) {
@@ -228,6 +252,32 @@ void PullRecords::End(const std::string& image, const std::string& ref,
 void PullRecords::Abandon(const std::string& image) {
   Leave(image);
   unrecorded_.insert(image);
+}
+
+void PullRecords::Recover(const std::map<std::string, std::string>& here) {
+  config::ImagePullIntent intent;
+  for (const std::string& path : FilesIn(base::JoinPath(dir_, "pulling"))) {
+    if (!ReadRecord(path, &intent)) continue;
+    const auto found = here.find(intent.image());
+    if (found == here.end()) continue;
+    if (absl::Status added = Add(intent.image(), found->second, {}); !added.ok())
+      KLOG_ERROR("failed to write an image pulled record", {"image", intent.image()},
+                 {"err", added});
+    else
+      ::unlink(path.c_str());
+  }
+}
+
+void PullRecords::Prune(const std::set<std::string>& here, base::WallTime listed) {
+  const int64_t seconds = base::ToUnixNanos(listed) / 1'000'000'000;
+  config::ImagePulledRecord record;
+  for (const std::string& path : FilesIn(base::JoinPath(dir_, "pulled"))) {
+    if (!ReadRecord(path, &record)) continue;
+    if (record.lastupdatedtime().seconds() >= seconds || here.contains(record.imageref())) continue;
+    if (::unlink(path.c_str()) != 0)
+      KLOG_ERROR("failed to remove an ImagePulledRecord", {"imageRef", record.imageref()},
+                 {"err", base::ErrnoStatus("unlink", path)});
+  }
 }
 
 bool PullRecords::Leave(const std::string& image) {

@@ -62,6 +62,12 @@ class PullRecords {
   // It brought an image whose id nobody knows: as a crash leaves it.
   void Abandon(const std::string& image);
 
+  // What an earlier agent began and did not see end: images that are here are recorded as ours, for
+  // nobody so far. `here`: ids by tag and digest. Before the first Begin.
+  void Recover(const std::map<std::string, std::string>& here);
+  // Forgets images that are gone: records that are older than `listed` and about none of `here`.
+  void Prune(const std::set<std::string>& here, base::WallTime listed);
+
  private:
   std::string PullingPath(const std::string& image) const;
   std::string PulledPath(const std::string& ref) const;

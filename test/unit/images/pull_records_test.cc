@@ -5,8 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kubelet/pull_record_keeper.h"
 #include "proto/k8s/kubelet_config.pb.h"
 #include "test/unit/base/fixture.h"
+#include "test/unit/cri/stub_runtime.h"
 
 namespace keelson::kubelet {
 namespace {
@@ -136,6 +138,62 @@ TEST_F(PullRecordsTest, APullThatFailsDoesNotMakeForAllWhatACrashLeft) {
   EXPECT_THAT(base::ListDir(dir_ / "image_manager/pulling").value(), IsEmpty());
 }
 
+TEST_F(PullRecordsTest, WhatACrashLeftIsRecordedOnceItIsSeenHere) {
+  ASSERT_TRUE(records_.Begin(kImage).ok());
+  ASSERT_TRUE(records_.Begin("reg.example.com/gone:1").ok());
+  PullRecords next(clock, dir_.path(), {});
+  next.Recover({{kImage, "sha256:1"}, {"reg.example.com/preloaded:1", "sha256:2"}});
+  EXPECT_EQ(next.Check(kImage, "sha256:1"), Access::kNo);
+  EXPECT_EQ(next.Check("reg.example.com/preloaded:1", "sha256:2"), Access::kYes);
+  EXPECT_EQ(base::ListDir(dir_ / "image_manager/pulling").value().size(), 1u);
+  EXPECT_EQ(base::ListDir(dir_ / "image_manager/pulled").value().size(), 1u);
+}
+
+TEST_F(PullRecordsTest, RecordsOfImagesThatAreGoneGoToo) {
+  Pull(With(Secret("a", "h1")));
+  const base::WallTime pulled = clock.Now();
+  records_.Prune({}, pulled);
+  EXPECT_EQ(records_.Check(kImage, "sha256:1"), Access::kByCredentials) << "pulled meanwhile";
+  records_.Prune({"sha256:1"}, pulled + std::chrono::minutes(5));
+  EXPECT_EQ(records_.Check(kImage, "sha256:1"), Access::kByCredentials) << "still here";
+  records_.Prune({}, pulled + std::chrono::minutes(5));
+  EXPECT_THAT(base::ListDir(dir_ / "image_manager/pulled").value(), IsEmpty());
+}
+
+class ImagesHere : public cri::StubRuntime {
+ public:
+  cri::Reply<cri::rt::ListImagesResponse> ListImages() override {
+    cri::rt::ListImagesResponse answer;
+    if (here) {
+      auto* image = answer.add_images();
+      image->set_id("sha256:1");
+      image->add_repo_tags(kImage);
+    }
+    co_return answer;
+  }
+  bool here = true;
+};
+
+TEST_F(PullRecordsTest, RecordsFollowTheRuntimesImages) {
+  ImagesHere runtime;
+  ASSERT_TRUE(records_.Begin(kImage).ok());
+  PullRecords next(clock, dir_.path(), {});
+  const auto pulled = [&] {
+    return base::ListDir(dir_ / "image_manager/pulled").value_or(std::vector<std::string>()).size();
+  };
+  base::TaskGroup group(loop);
+  group.Spawn("recover", RecoverPullRecords(runtime, next));
+  RunReady();
+  EXPECT_EQ(pulled(), 1u);
+  group.Spawn("prune", PrunePullRecords(loop, runtime, next));
+  RunFor(std::chrono::minutes(11));
+  EXPECT_EQ(pulled(), 1u);
+  runtime.here = false;
+  RunFor(std::chrono::minutes(5));
+  EXPECT_EQ(pulled(), 0u);
+  group.Cancel();
+  RunReady();
+}
 
 TEST_F(PullRecordsTest, ADamagedRecordLetsNobodyIn) {
   Pull(ForAll());
