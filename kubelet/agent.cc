@@ -74,9 +74,19 @@ absl::Status Agent::MakeParts() {
   if (options_.config.enableserver())
     parts_->stats = std::make_unique<AgentStats>(
         AgentStatsDeps{loop_, *parts_->runtime, *parts_->cgroups, *parts_->pods, parts_->pleg,
-                       parts_->prober, parts_->services, *this},
+                       parts_->prober, parts_->services, *this, cluster_.get()},
         options_, node_name_);
+  parts_->images.OnPulled([this](const v1::Pod& pod, const cri::PulledImage& image) {
+    Pulled(pod, image);
+  });
   return absl::OkStatus();
+}
+
+void Agent::Pulled(const v1::Pod& pod, const cri::PulledImage& image) {
+  if (parts_->runtime_state) parts_->runtime_state->ImagesChanged();
+  if (!parts_->stats) return;
+  parts_->stats->metrics().ImagePulled(image.size, image.total_time);
+  parts_->stats->pod_starts().Pulled(pod.metadata().uid(), loop_.clock().Now(), image.total_time);
 }
 
 // What pods' images may be pulled with, and who may use those that are here.

@@ -17,6 +17,9 @@
 namespace k8s::v1 {
 class Node;
 }
+namespace keelson::cri {
+struct PulledImage;
+}
 
 namespace keelson::kubelet {
 
@@ -53,6 +56,7 @@ class Agent : public NodeView {
   absl::Status MakeParts();
   absl::Status MakeDirs();
   absl::Status MakeImageCredentials();
+  void Pulled(const k8s::v1::Pod& pod, const cri::PulledImage& image);
   void UseClusterCertificate(KubeletServerOptions* server) const;
   void StartSources();
   void WatchShutdown();

@@ -77,6 +77,11 @@ void Agent::JoinCluster() {
   hooks.on_pod_cidr = [this](const std::string& cidr) { parts_->runtime_state->SetPodCidr(cidr); };
   hooks.on_pods = [this](SourceUpdate update) { parts_->pods->Apply(std::move(update)); };
   hooks.on_node = [this](const v1::Node& node) { AdmitBy(node); };
+  if (parts_->stats)
+    hooks.on_object = [this](const PodPtr& before, const PodPtr& after) {
+      parts_->stats->pod_starts().Watched((after ? after : before)->metadata().uid(), after.get(),
+                                          loop_.clock().Now());
+    };
   hooks.static_pod_ending = [this](const std::string& name) {
     return parts_->pods->IsEnding(name);
   };
@@ -84,7 +89,6 @@ void Agent::JoinCluster() {
                   StaticSourcesOf(options_), parts_->events, std::move(hooks));
   parts_->pods->OnPodEnding([this] { cluster_->PodEnded(); });
   parts_->pods->OnOldNode([this] { return cluster_->RefreshNode(); });
-  parts_->images.OnPulled([this] { parts_->runtime_state->ImagesChanged(); });
 }
 
 // What the node would be registered as holds until the API server says more; without one, always.

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kubelet/agent_stats.h"
 
+#include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/files.h"
 #include "base/strings.h"
 #include "cri/grpc_runtime.h"
+#include "kubelet/cluster/cluster.h"
 #include "kubelet/agent_settings.h"
 #include "kubelet/pleg.h"
 #include "kubelet/pod_manager.h"
@@ -168,6 +171,7 @@ void AgentStats::Listen() {
     WriteContainers(text);
     WriteLogs(text);
     WriteGates(text);
+    WriteCluster(text);
   });
 }
 
@@ -237,6 +241,29 @@ void AgentStats::WriteNode(MetricsText& text) const {
                {"git_version", KEELSON_VERSION},
                {"platform", "linux"}},
               1);
+}
+
+void AgentStats::WriteCluster(MetricsText& text) const {
+  text.Family("kubelet_mirror_pods", "Mirror pods of this node at the API server",
+              MetricType::kGauge);
+  text.Sample({}, deps_.cluster ? static_cast<double>(deps_.cluster->mirror_pods()) : 0);
+  if (!deps_.cluster) return;
+  const NodeCertificates& certificates = deps_.cluster->certificates();
+  auto ttl = [&](const char* name, const char* help, std::optional<base::WallTime> expiry) {
+    if (!expiry) return;
+    text.Family(name, help, MetricType::kGauge);
+    text.Sample({}, std::trunc(Seconds(*expiry - deps_.loop.clock().Now())));
+  };
+  ttl("kubelet_certificate_manager_client_ttl_seconds",
+      "Seconds until the client certificate expires", certificates.ClientExpiry());
+  ttl("kubelet_certificate_manager_server_ttl_seconds",
+      "Seconds until the serving certificate expires", certificates.ServingExpiry());
+  text.Family("kubelet_certificate_manager_client_expiration_renew_errors",
+              "Failures to renew the client certificate", MetricType::kCounter);
+  text.Sample({}, static_cast<double>(certificates.client_failures()));
+  text.Family("kubelet_server_expiration_renew_errors",
+              "Failures to renew the serving certificate", MetricType::kCounter);
+  text.Sample({}, static_cast<double>(certificates.serving_failures()));
 }
 
 void AgentStats::WritePods(MetricsText& text) const {

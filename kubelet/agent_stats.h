@@ -17,6 +17,7 @@
 #include "kubelet/server/stats_endpoints.h"
 #include "kubelet/stats/collector.h"
 #include "kubelet/stats/kubelet_metrics.h"
+#include "kubelet/stats/pod_starts.h"
 
 namespace keelson::cri {
 class GrpcRuntime;
@@ -27,6 +28,7 @@ class NodeProber;
 
 namespace keelson::kubelet {
 
+class Cluster;
 class PodManager;
 class Pleg;
 struct PodServices;
@@ -40,6 +42,7 @@ struct AgentStatsDeps {
   probes::NodeProber& prober;
   PodServices& services;
   NodeView& view;
+  const Cluster* cluster;  // null on a node without one
 };
 
 class AgentStats {
@@ -54,6 +57,7 @@ class AgentStats {
   // After the server was closed, before the destructor.
   base::Task<void> Close() { return collector_.Close(); }
   KubeletMetrics& metrics() { return metrics_; }
+  PodStarts& pod_starts() { return pod_starts_; }
 
  private:
   void Listen();
@@ -66,11 +70,13 @@ class AgentStats {
   void WritePods(MetricsText& text) const;
   void WriteContainers(MetricsText& text) const;
   void WriteNode(MetricsText& text) const;
+  void WriteCluster(MetricsText& text) const;
 
   const AgentStatsDeps deps_;
   const KubeletOptions& options_;
   const std::string node_name_;
   KubeletMetrics metrics_;
+  PodStarts pod_starts_{metrics_};
   StatsCollector collector_;
   StatsEndpoints stats_;
   MetricsEndpoints counts_;

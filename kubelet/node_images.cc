@@ -182,7 +182,7 @@ base::Task<ImageAnswer> NodeImages::Ensure(ImageRequest request) {
   if (result.image && result.image->pulled) {
     const bool plugins_are_private = plugins_ != nullptr && plugins_->uses_service_accounts();
     intent->End(result.image->ref, keys->About(result.image->used, plugins_are_private));
-    if (pulled_) pulled_();
+    if (pulled_) pulled_(*request.pod, *result.image);
   } else if (!result.image && !result.failure.pull_failed) {
     intent->Abandon();  // pulled, and then not to be seen
   }

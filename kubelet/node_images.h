@@ -31,8 +31,9 @@ class NodeImages : public ImageSource {
   // this.
   void set_records(PullRecords* records) { records_ = records; }
 
-  // Runs whenever a pull has brought an image.
-  void OnPulled(std::function<void()> pulled) { pulled_ = std::move(pulled); }
+  // Hears of each pull that has brought an image, and for which pod.
+  using Pulled = std::function<void(const v1::Pod& pod, const cri::PulledImage& image)>;
+  void OnPulled(Pulled pulled) { pulled_ = std::move(pulled); }
 
   base::Task<ImageAnswer> Ensure(ImageRequest request) override;
   void Forget(const std::string& image) override { puller_.Forget(image); }
@@ -56,7 +57,7 @@ class NodeImages : public ImageSource {
   csi::ObjectSource* objects_ = nullptr;
   cri::CredentialPlugins* plugins_ = nullptr;
   PullRecords* records_ = nullptr;
-  std::function<void()> pulled_;
+  Pulled pulled_;
 };
 
 }  // namespace keelson::kubelet

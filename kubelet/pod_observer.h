@@ -18,6 +18,8 @@ class PodObserver {
   // A pod that was Pending became Running, so long after it was first seen.
   virtual void PodRunning(const v1::Pod& pod, base::Nanos since_seen) = 0;
   virtual void SandboxMade(bool ok) = 0;
+  // RunPodSandbox was answered; `handler` is the runtime class's, empty for the default one.
+  virtual void SandboxRun(const std::string& handler, bool ok, base::Nanos took) = 0;
   // `failure` is the reason in its status, CreateContainerError; empty: it started.
   virtual void ContainerStarted(ContainerKind kind, const std::string& failure) = 0;
 };

@@ -160,7 +160,10 @@ Task<absl::Status> PodWorker::RunSandbox(uint32_t attempt) {
   {
     StartGate::Place place = co_await s_.starts.Enter(StartStep::kRunSandbox);
     if (phase_ != WorkerPhase::kSyncing) co_return absl::OkStatus();
-    id = co_await s_.runtime.RunPodSandbox(*std::move(config), *std::move(handler));
+    const base::MonoTime asked = s_.loop.clock().Monotonic();
+    id = co_await s_.runtime.RunPodSandbox(*std::move(config), *handler);
+    if (s_.observer)
+      s_.observer->SandboxRun(*handler, id.ok(), s_.loop.clock().Monotonic() - asked);
   }
   if (!id.ok()) co_return AsRpcError(id.status());
   absl::Status noted = co_await s_.pleg.NoteSandbox(uid_, pod->metadata().name(),

@@ -56,6 +56,7 @@ class NodeCertificates {
   // none yet. And server_expiration_renew_errors.
   std::optional<base::WallTime> ClientExpiry() const;
   std::optional<base::WallTime> ServingExpiry() const;
+  int64_t client_failures() const { return client_ ? client_->failures() : 0; }
   int64_t serving_failures() const { return serving_ ? serving_->failures() : 0; }
 
  private:

@@ -132,6 +132,8 @@ void Cluster::Start(NodeSettings settings, std::set<PodSource> static_sources,
   mirrors_ = std::make_unique<MirrorPods>(loop_, *api_, *pods_, node, std::move(mirrors));
   statuses_ = std::make_unique<StatusManager>(loop_, *api_, *pods_);
 
+  if (hooks.on_object) pods_->Listen(std::move(hooks.on_object), [] {});
+
   certificates_->Start(std::move(addresses));
   objects_.Start();
   tasks_.Spawn("node", node_->Run());

@@ -34,6 +34,7 @@ struct ClusterHooks {
   std::function<void(const std::string& pod_cidr)> on_pod_cidr;
   std::function<void(const k8s::v1::Node&)> on_node;  // as the server has this node now
   std::function<void(SourceUpdate)> on_pods;  // those bound to this node
+  ApiPods::OnObject on_object;  // each object of them, mirror pods too; may be null
   // See MirrorPodsOptions::ending.
   std::function<bool(const std::string& full_name)> static_pod_ending;
 };
@@ -73,6 +74,10 @@ class Cluster {
   // started.
   base::Task<void> RefreshNode();
   base::Task<void> Close();
+
+  // For metrics. Mirror pods there are; 0 before Start.
+  size_t mirror_pods() const { return pods_ ? pods_->Mirrors().size() : 0; }
+  const NodeCertificates& certificates() const { return *certificates_; }
 
  private:
   void Learn(const k8s::v1::Node& node);

@@ -21,6 +21,10 @@ std::vector<double> StartBounds() {
           120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600};
 }
 
+std::vector<double> PullBounds() {
+  return {1, 5, 10, 20, 30, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600};
+}
+
 std::vector<double> ApiBounds() {
   return {0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60};
 }
@@ -59,6 +63,19 @@ std::string OperationName(std::string_view method) {
     name += static_cast<char>(std::tolower(c));
   }
   return name;
+}
+
+std::string ImageSizeBucket(uint64_t size) {
+  constexpr uint64_t kMega = 1 << 20, kGiga = 1 << 30;
+  static constexpr std::pair<uint64_t, const char*> kBelow[] = {
+      {10 * kMega, "0-10MB"},     {100 * kMega, "10MB-100MB"}, {500 * kMega, "100MB-500MB"},
+      {kGiga, "500MB-1GB"},       {5 * kGiga, "1GB-5GB"},      {10 * kGiga, "5GB-10GB"},
+      {20 * kGiga, "10GB-20GB"},  {30 * kGiga, "20GB-30GB"},   {40 * kGiga, "30GB-40GB"},
+      {60 * kGiga, "40GB-60GB"},  {100 * kGiga, "60GB-100GB"}};
+  if (size == 0) return "N/A";
+  for (const auto& [limit, label] : kBelow)
+    if (size <= limit) return label;
+  return "GT100GB";
 }
 
 std::string PathBucket(std::string_view path) {
@@ -113,6 +130,24 @@ KubeletMetrics::KubeletMetrics()
       started_containers_errors_(main_.Counter("kubelet_started_containers_errors_total",
                                                "Containers that could not be started",
                                                {"code", "container_type"})),
+      sandbox_seconds_(main_.Histogram("kubelet_run_podsandbox_duration_seconds",
+                                       "How long making sandboxes took in the runtime",
+                                       DefaultBounds(), {"runtime_handler"})),
+      sandbox_errors_(main_.Counter("kubelet_run_podsandbox_errors_total",
+                                    "Sandboxes the runtime could not make",
+                                    {"runtime_handler"})),
+      pull_seconds_(main_.Histogram("kubelet_image_pull_duration_seconds",
+                                    "How long pulls took, with waiting for their turn",
+                                    PullBounds(), {"image_size_in_bytes"})),
+      start_total_seconds_(main_.Histogram(
+          "kubelet_pod_start_total_duration_seconds",
+          "Time from a pod's creation until all its containers were seen to run", StartBounds())),
+      start_sli_seconds_(main_.Histogram(
+          "kubelet_pod_start_sli_duration_seconds",
+          "The same without pulling images and init containers, of pods without state",
+          StartBounds())),
+      first_network_start_(main_.Gauge("kubelet_first_network_pod_start_sli_duration_seconds",
+                                       "The same of the first pod with a network of its own")),
       probes_total_(probes_.Counter(
           "prober_probe_total", "Answers of containers to probes",
           {"container", "namespace", "pod", "pod_uid", "probe_type", "result"})),
@@ -175,6 +210,24 @@ void KubeletMetrics::PodRunning(const v1::Pod&, base::Nanos since_seen) {
 void KubeletMetrics::SandboxMade(bool ok) {
   started_pods_.Add({});
   if (!ok) started_pods_errors_.Add({});
+}
+
+void KubeletMetrics::SandboxRun(const std::string& handler, bool ok, base::Nanos took) {
+  sandbox_seconds_.Observe({handler}, Seconds(took));
+  if (!ok) sandbox_errors_.Add({handler});
+}
+
+void KubeletMetrics::ImagePulled(uint64_t size, base::Nanos took) {
+  pull_seconds_.Observe({ImageSizeBucket(size)}, Seconds(took));
+}
+
+void KubeletMetrics::PodStarted(base::Nanos since_made, std::optional<base::Nanos> own,
+                                bool own_network) {
+  start_total_seconds_.Observe({}, Seconds(since_made));
+  if (!own) return;
+  start_sli_seconds_.Observe({}, Seconds(*own));
+  if (own_network && !std::exchange(network_pod_started_, true))
+    first_network_start_.Add({}, Seconds(*own));
 }
 
 void KubeletMetrics::ContainerStarted(ContainerKind kind, const std::string& failure) {

@@ -45,10 +45,17 @@ class KubeletMetrics : public PodObserver {
   void RequestBegan(const Request& request);
   void RequestEnded(const Request& request, base::Nanos took);
 
+  // An image was pulled, so long after it was asked for; `size` 0: the runtime does not tell.
+  void ImagePulled(uint64_t size, base::Nanos took);
+  // All containers of a pod of the API server are seen to run there: so long after it was made;
+  // `own`: without pulls and init containers, nullopt for a pod with volumes that have a state.
+  void PodStarted(base::Nanos since_made, std::optional<base::Nanos> own, bool own_network);
+
   // PodObserver
   void PodSynced(base::Nanos took) override;
   void PodRunning(const v1::Pod& pod, base::Nanos since_seen) override;
   void SandboxMade(bool ok) override;
+  void SandboxRun(const std::string& handler, bool ok, base::Nanos took) override;
   void ContainerStarted(ContainerKind kind, const std::string& failure) override;
 
   Registry& main() { return main_; }
@@ -62,6 +69,10 @@ class KubeletMetrics : public PodObserver {
   Family &requests_, &request_seconds_, &requests_now_;
   Family &worker_seconds_, &start_seconds_;
   Family &started_pods_, &started_pods_errors_, &started_containers_, &started_containers_errors_;
+  Family &sandbox_seconds_, &sandbox_errors_;
+  Family &pull_seconds_;
+  Family &start_total_seconds_, &start_sli_seconds_, &first_network_start_;
+  bool network_pod_started_ = false;
   Family &probes_total_, &probe_seconds_;
 };
 
@@ -70,5 +81,8 @@ std::string OperationName(std::string_view method);
 // What requests are counted by: the first segment of a path that is served, two below metrics, or
 // "other".
 std::string PathBucket(std::string_view path);
+
+// 10MB-100MB: upstream's label for an image of so many bytes; N/A for 0.
+std::string ImageSizeBucket(uint64_t size);
 
 }  // namespace keelson::kubelet

@@ -223,6 +223,9 @@ TEST_F(StatsTest, TheAgentCountsWhatItDoes) {
   EXPECT_EQ(test::ValueOf(samples, "kubelet_started_containers_total",
                           {{"container_type", "container"}}), 2);
   EXPECT_EQ(test::ValueOf(samples, "kubelet_pod_start_duration_seconds_count"), 1);
+  EXPECT_EQ(test::ValueOf(samples, "kubelet_run_podsandbox_duration_seconds_count",
+                          {{"runtime_handler", ""}}), 1);
+  EXPECT_EQ(test::ValueOf(samples, "kubelet_mirror_pods"), 0);
   EXPECT_GE(test::ValueOf(samples, "kubelet_pod_worker_duration_seconds_count",
                           {{"operation_type", "sync"}}), 1);
   EXPECT_GE(test::ValueOf(samples, "kubelet_pleg_relist_duration_seconds_count"), 1);

@@ -158,7 +158,11 @@ TEST_F(NodeImagesTest, AnImageThatCannotBeSeenAfterItsPullIsStillNobodyElses) {
 
 TEST_F(NodeImagesTest, OnlyAPullTellsThatTheNodeHasAnotherImage) {
   int told = 0;
-  images_.OnPulled([&] { ++told; });
+  images_.OnPulled([&](const v1::Pod& pod, const cri::PulledImage& image) {
+    ++told;
+    EXPECT_EQ(pod.metadata().uid(), "u1");
+    EXPECT_EQ(image.ref, "ref-reg.example.com/team/app:1");
+  });
   registry_.allowed = "nobody we know";
   Pull({}, "IfNotPresent");
   EXPECT_EQ(told, 0);

@@ -78,6 +78,30 @@ TEST_F(KubeletMetricsTest, RequestsAreCountedWhileAndAfterTheyAreServed) {
                     {{"method", "other"}, {"path", "other"}, {"server_type", "readonly"}}), 1);
 }
 
+TEST_F(KubeletMetricsTest, SandboxesAndPullsAreTimed) {
+  metrics_.SandboxRun("", true, milliseconds(90));
+  metrics_.SandboxRun("kata", false, seconds(3));
+  metrics_.ImagePulled(30 << 20, seconds(7));
+  const auto samples = Scrape(metrics_.main());
+  EXPECT_EQ(ValueOf(samples, "kubelet_run_podsandbox_duration_seconds_bucket",
+                    {{"le", "0.1"}, {"runtime_handler", ""}}), 1);
+  EXPECT_EQ(ValueOf(samples, "kubelet_run_podsandbox_errors_total", {{"runtime_handler", "kata"}}),
+            1);
+  EXPECT_EQ(ValueOf(samples, "kubelet_image_pull_duration_seconds_bucket",
+                    {{"image_size_in_bytes", "10MB-100MB"}, {"le", "5"}}), 0);
+  EXPECT_EQ(ValueOf(samples, "kubelet_image_pull_duration_seconds_bucket",
+                    {{"image_size_in_bytes", "10MB-100MB"}, {"le", "10"}}), 1);
+}
+
+TEST(ImageSizeBucketTest, HasUpstreamsLimits) {
+  EXPECT_EQ(ImageSizeBucket(0), "N/A");
+  EXPECT_EQ(ImageSizeBucket(1), "0-10MB");
+  EXPECT_EQ(ImageSizeBucket(10 << 20), "0-10MB");
+  EXPECT_EQ(ImageSizeBucket((10 << 20) + 1), "10MB-100MB");
+  EXPECT_EQ(ImageSizeBucket(uint64_t{1} << 30), "500MB-1GB");
+  EXPECT_EQ(ImageSizeBucket((uint64_t{100} << 30) + 1), "GT100GB");
+}
+
 TEST_F(KubeletMetricsTest, StartsOfPodsAndContainersAreCounted) {
   metrics_.SandboxMade(true);
   metrics_.SandboxMade(false);
