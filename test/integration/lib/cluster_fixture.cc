@@ -92,6 +92,18 @@ void Cluster::TaintNode(const std::string& key, const std::string& effect) {
   Store(changed);
 }
 
+void Cluster::GiveToken(const std::string& token, const std::string& user) {
+  Do([&] { store_.users_by_token[token] = user; });
+}
+
+void Cluster::AllowOnly(Allows allows) {
+  Do([&] {
+    store_.allow = [allows = std::move(allows)](const google::protobuf::Message& review) {
+      return allows(static_cast<const k8s::authorization::v1::SubjectAccessReview&>(review).spec());
+    };
+  });
+}
+
 void Cluster::DeletePod(const std::string& name) {
   Do([&] {
     kubelet::client::ApiRequest request;

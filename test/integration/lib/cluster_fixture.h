@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proto/k8s/authorization.pb.h"
 #include "proto/k8s/pod.pb.h"
 #include "test/apiserver/stub_server.h"
 #include "test/lib/loop_thread.h"
@@ -39,6 +40,11 @@ class Cluster {
   // As `kubectl label node` and `kubectl taint node`. REQUIRES: klnode is registered.
   void LabelNode(const std::string& key, const std::string& value);
   void TaintNode(const std::string& key, const std::string& effect);
+  // Whose `token` is, for TokenReviews.
+  void GiveToken(const std::string& token, const std::string& user);
+  // Answers SubjectAccessReviews, in the server's thread; before, everything is allowed.
+  using Allows = std::function<bool(const k8s::authorization::v1::SubjectAccessReviewSpec& asked)>;
+  void AllowOnly(Allows allows);
   // With grace, as `kubectl delete`.
   void DeletePod(const std::string& name);
   // Null when there is none.
