@@ -228,9 +228,9 @@ std::optional<MemoryUsage> MemoryOfV2(const GroupTexts& files) {
 
 constexpr const char* kV2Files[] = {
     "cpu.stat",       "cpu.weight",         "cpu.max",         "cpu.pressure",    "memory.current",
-    "memory.stat",    "memory.max",         "memory.peak",     "memory.swap.max", "memory.events",
-    "memory.pressure", "memory.swap.current", "io.stat",       "io.pressure",     "pids.current",
-    "pids.max",       "cgroup.procs"};
+    "memory.stat",    "memory.max",         "memory.min",      "memory.peak",     "memory.swap.max",
+    "memory.events",  "memory.pressure",    "memory.swap.current", "io.stat",     "io.pressure",
+    "pids.current",   "pids.max",           "cgroup.procs"};
 struct V1File {
   const char* controller;
   const char* file;
@@ -245,6 +245,7 @@ constexpr V1File kV1Files[] = {
     {"memory", "memory.usage_in_bytes"},
     {"memory", "memory.max_usage_in_bytes"},
     {"memory", "memory.limit_in_bytes"},
+    {"memory", "memory.soft_limit_in_bytes"},
     {"memory", "memory.memsw.limit_in_bytes"},
     {"memory", "memory.failcnt"},
     {"memory", "memory.kmem.usage_in_bytes"},
@@ -304,6 +305,7 @@ GroupUsage UsageFromV1(const GroupTexts& files) {
   usage.limits.cpu_quota_us = One(files, "cpu.cfs_quota_us");  // -1 is no number
   usage.limits.cpu_period_us = One(files, "cpu.cfs_period_us");
   usage.limits.memory = Limit(files, "memory.limit_in_bytes");
+  usage.limits.memory_reservation = Limit(files, "memory.soft_limit_in_bytes");
   usage.limits.memory_and_swap = Limit(files, "memory.memsw.limit_in_bytes");
   usage.limits.pids = Limit(files, "pids.max");
   return usage;
@@ -327,6 +329,7 @@ GroupUsage UsageFromV2(const GroupTexts& files) {
     }
   }
   usage.limits.memory = Limit(files, "memory.max");
+  usage.limits.memory_reservation = Limit(files, "memory.min");
   usage.limits.swap = Limit(files, "memory.swap.max");
   usage.limits.pids = Limit(files, "pids.max");
   return usage;

@@ -58,6 +58,7 @@ struct GroupLimits {
   std::optional<uint64_t> cpu_shares;  // v1 scale
   std::optional<uint64_t> cpu_quota_us, cpu_period_us;
   std::optional<uint64_t> memory;
+  std::optional<uint64_t> memory_reservation;  // soft_limit_in_bytes; v2: memory.min
   std::optional<uint64_t> memory_and_swap;  // v1: both together
   std::optional<uint64_t> swap;             // v2: swap alone
   std::optional<uint64_t> pids;

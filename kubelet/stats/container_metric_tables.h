@@ -122,6 +122,28 @@ inline constexpr Plain<FsFigures> kFileSystem[] = {
     {"container_fs_usage_bytes", "Bytes used on the file system", kGauge,
      [](const FsFigures& f) { return Count(f.used); }},
 };
+// Of the devices of the node's file systems.
+inline Value FromMillis(uint64_t value) { return static_cast<double>(value) / 1e3; }
+inline constexpr Plain<DiskFigures> kDisk[] = {
+    {"container_fs_sector_reads_total", "Sectors read", kCounter,
+     [](const DiskFigures& d) { return Count(d.sectors_read); }},
+    {"container_fs_reads_merged_total", "Reads that were merged with others", kCounter,
+     [](const DiskFigures& d) { return Count(d.reads_merged); }},
+    {"container_fs_read_seconds_total", "Time spent reading", kCounter,
+     [](const DiskFigures& d) { return FromMillis(d.read_ms); }},
+    {"container_fs_sector_writes_total", "Sectors written", kCounter,
+     [](const DiskFigures& d) { return Count(d.sectors_written); }},
+    {"container_fs_writes_merged_total", "Writes that were merged with others", kCounter,
+     [](const DiskFigures& d) { return Count(d.writes_merged); }},
+    {"container_fs_write_seconds_total", "Time spent writing", kCounter,
+     [](const DiskFigures& d) { return FromMillis(d.write_ms); }},
+    {"container_fs_io_current", "Transfers in progress", kGauge,
+     [](const DiskFigures& d) { return Count(d.in_progress); }},
+    {"container_fs_io_time_seconds_total", "Time in which there were transfers", kCounter,
+     [](const DiskFigures& d) { return FromMillis(d.busy_ms); }},
+    {"container_fs_io_time_weighted_seconds_total", "Time of all transfers together", kCounter,
+     [](const DiskFigures& d) { return FromMillis(d.weighted_ms); }},
+};
 inline constexpr Plain<GroupUsage> kProcesses[] = {
     {"container_threads", "Threads", kGauge, [](const GroupUsage& u) { return Count(u.tasks); }},
     {"container_threads_max", "Threads there may be; 0 when there is no limit", kGauge,
@@ -171,6 +193,12 @@ inline constexpr Plain<GroupUsage> kSpec[] = {
     {"container_spec_memory_limit_bytes", "Memory limit; 0 when there is none", kGauge,
      [](const GroupUsage& u) {
        return u.memory ? Value(static_cast<double>(u.limits.memory.value_or(0))) : std::nullopt;
+     }},
+    {"container_spec_memory_reservation_limit_bytes", "Memory above which it is taken back first",
+     kGauge,
+     [](const GroupUsage& u) {
+       return u.memory ? Value(static_cast<double>(u.limits.memory_reservation.value_or(0)))
+                       : std::nullopt;
      }},
     {"container_spec_memory_swap_limit_bytes", "Swap limit; 0 when there is none", kGauge,
      [](const GroupUsage& u) {

@@ -89,6 +89,7 @@ class Writer {
     WriteFailures();
     WriteNetwork();
     WriteDisks();
+    WriteDiskTimes();
     WriteProcesses();
     if (o_.pressure) Each(kPressure, &Writer::UsageOf);
     Each(kSpec, &Writer::UsageOf, /*timed=*/false);
@@ -230,6 +231,23 @@ class Writer {
           own.inodes = own.inodes_free = std::nullopt;  // which are no container's own
           write(own);
         }
+      }
+    }
+  }
+
+  // As the kernel counts them for each device, whoever used it.
+  void WriteDiskTimes() {
+    std::set<std::string> devices;
+    for (const auto& fs : {snapshot_.node.fs, snapshot_.node.image_fs})
+      if (fs) devices.insert(fs->device);
+    for (const auto& metric : kDisk) {
+      text_.Family(metric.name, metric.help, metric.type);
+      for (const Row& row : rows_) {
+        if (row.id != "/") continue;
+        for (const std::string& device : devices)
+          if (auto disk = snapshot_.node.disks.find(device); disk != snapshot_.node.disks.end())
+            text_.Sample(row.LabelsWith({{"device", device}}), *metric.value(disk->second),
+                         row.group->at);
       }
     }
   }

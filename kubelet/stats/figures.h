@@ -36,6 +36,14 @@ struct FsFigures {
   std::optional<uint64_t> inodes, inodes_free, inodes_used;
 };
 
+// What a block device has done since the machine started: a line of /proc/diskstats.
+struct DiskFigures {
+  uint64_t reads = 0, reads_merged = 0, sectors_read = 0, read_ms = 0;
+  uint64_t writes = 0, writes_merged = 0, sectors_written = 0, write_ms = 0;
+  uint64_t in_progress = 0, busy_ms = 0, weighted_ms = 0;
+  bool operator==(const DiskFigures&) const = default;
+};
+
 struct GroupFigures {
   base::WallTime at;
   std::string path;  // in the hierarchy, /kubepods/burstable/pod...; empty when the runtime told
@@ -89,6 +97,7 @@ struct NodeFigures {
   std::optional<FsFigures> fs, image_fs;
   std::optional<int64_t> max_pid, tasks;
   MachineFigures machine;
+  std::map<std::string, DiskFigures> disks;  // by device: /dev/vda
   std::map<std::pair<uint32_t, uint32_t>, std::string> devices;  // names by number: /dev/vda
 };
 

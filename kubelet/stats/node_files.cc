@@ -139,6 +139,22 @@ std::vector<InterfaceFigures> ParseNetDev(std::string_view text) {
   return interfaces;
 }
 
+std::map<std::string, DiskFigures> ParseDiskStats(std::string_view text) {
+  std::map<std::string, DiskFigures> disks;
+  std::string_view line;
+  while (NextLine(&text, &line)) {
+    const auto words = Words(line);  // major, minor, name, then the figures
+    if (words.size() < 14) continue;
+    DiskFigures d;
+    uint64_t* const fields[] = {&d.reads,  &d.reads_merged,  &d.sectors_read,    &d.read_ms,
+                                &d.writes, &d.writes_merged, &d.sectors_written, &d.write_ms,
+                                &d.in_progress, &d.busy_ms,  &d.weighted_ms};
+    for (size_t i = 0; i < std::size(fields); ++i) *fields[i] = Number(words[i + 3]).value_or(0);
+    disks[StrCat("/dev/", words[2])] = d;
+  }
+  return disks;
+}
+
 std::optional<uint64_t> MemInfoBytes(std::string_view meminfo, std::string_view name) {
   std::string_view line;
   while (NextLine(&meminfo, &line)) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,6 +29,9 @@ std::optional<int64_t> TasksOf(std::string_view loadavg);
 void CountCpus(std::string_view cpuinfo, MachineFigures* machine);
 // The soft limit of open files in /proc/<pid>/limits; absent when unlimited.
 std::optional<uint64_t> MaxOpenFiles(std::string_view limits);
+
+// /proc/diskstats (proc_diskstats(5)) by device: /dev/vda. Lines that are none are left out.
+std::map<std::string, DiskFigures> ParseDiskStats(std::string_view text);
 
 // DEVNAME of /sys/dev/block/<major>:<minor>/uevent, as a path; empty when it has none.
 std::string DeviceOf(std::string_view uevent);

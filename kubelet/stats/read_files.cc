@@ -88,6 +88,8 @@ void ReadNode(const StatsOptions& o, StatsDepth depth, base::WallTime now, Snaps
   const auto pid_max = number("pid_max"), threads_max = number("threads-max");
   if (pid_max && threads_max) node.max_pid = std::min(*pid_max, *threads_max);
   if (auto text = base::ReadFile(o.paths.proc + "/loadavg"); text.ok()) node.tasks = TasksOf(*text);
+  if (auto text = base::ReadFile(o.paths.proc + "/diskstats"); text.ok())
+    node.disks = ParseDiskStats(*text);
 }
 
 void ReadSystem(const StatsOptions& o, base::WallTime now, Snapshot* snapshot) {

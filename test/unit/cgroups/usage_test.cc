@@ -20,6 +20,7 @@ GroupTexts BusyV1() {
       {"memory.usage_in_bytes", "10485760\n"},
       {"memory.max_usage_in_bytes", "12582912\n"},
       {"memory.limit_in_bytes", "67108864\n"},
+      {"memory.soft_limit_in_bytes", "33554432\n"},
       {"memory.memsw.limit_in_bytes", "9223372036854771712\n"},
       {"memory.failcnt", "3\n"},
       {"memory.kmem.usage_in_bytes", "262144\n"},
@@ -66,6 +67,7 @@ TEST(Usage, VersionOneIsReadFromItsControllers) {
   EXPECT_EQ(usage.limits.cpu_shares, 102u);
   EXPECT_EQ(usage.limits.cpu_quota_us, 50000u);
   EXPECT_EQ(usage.limits.memory, 67108864u);
+  EXPECT_EQ(usage.limits.memory_reservation, 33554432u);
   EXPECT_EQ(usage.limits.memory_and_swap, std::nullopt);  // as good as none
   EXPECT_EQ(usage.limits.pids, std::nullopt);
 }

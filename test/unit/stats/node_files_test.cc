@@ -6,6 +6,15 @@
 namespace keelson::kubelet {
 namespace {
 
+TEST(ParseDiskStats, NamesWhatADeviceDid) {
+  const auto disks = ParseDiskStats(
+      " 254       0 vda 10 1 200 30 40 2 500 60 3 70 80 0 0 0 0 5 6\n"
+      " 254       1 vda1 1 2 3 4 5 6 7 8 9 10 11\nnot a line\n");
+  ASSERT_EQ(disks.size(), 2u);
+  EXPECT_EQ(disks.at("/dev/vda"), (DiskFigures{10, 1, 200, 30, 40, 2, 500, 60, 3, 70, 80}));
+  EXPECT_EQ(disks.at("/dev/vda1").weighted_ms, 11u);
+}
+
 TEST(NodeFiles, InterfacesOfTheNodeAreReadAndContainersEndsLeftOut) {
   const auto links = ParseNetDev(
       "Inter-|   Receive                                                |  Transmit\n"

@@ -227,8 +227,12 @@ TEST_F(SummaryTest, ContainerMetricsGoByGroup) {
   Put("/proc/41/limits", "Max open files            1024                 4096                 files\n");
   Put("/proc/41/fd/0", "");
   Put("/proc/cpuinfo", "processor : 0\nprocessor : 1\n");
+  Put("/proc/diskstats", " 254 0 vda 10 1 200 30 40 2 500 60 3 70 80\n");
+  Snapshot snapshot = Take(StatsDepth::kProcesses);
+  // The file system is this machine's, whatever it is on.
+  snapshot.node.disks[snapshot.node.fs->device] = snapshot.node.disks.at("/dev/vda");
   MetricsText text;
-  WriteContainerMetrics(Take(StatsDepth::kProcesses), {}, text);
+  WriteContainerMetrics(snapshot, {}, text);
   const std::string written = text.Take();
   std::vector<test::MetricSample> samples;
   EXPECT_THAT(test::LintMetrics(written, &samples), IsEmpty()) << written;
@@ -259,6 +263,9 @@ TEST_F(SummaryTest, ContainerMetricsGoByGroup) {
             2);
   EXPECT_EQ(test::ValueOf(samples, "container_cpu_usage_seconds_total", {{"id", "/"}}), 5);
   EXPECT_GT(test::ValueOf(samples, "container_fs_limit_bytes", {{"id", "/"}}), 0);
+  EXPECT_EQ(test::ValueOf(samples, "container_fs_sector_reads_total", {{"id", "/"}}), 200);
+  EXPECT_EQ(test::ValueOf(samples, "container_fs_io_time_seconds_total", {{"id", "/"}}), 0.07);
+  EXPECT_EQ(value("container_spec_memory_reservation_limit_bytes"), 0);
   EXPECT_EQ(test::ValueOf(samples, "machine_cpu_cores"), 2);
   EXPECT_EQ(test::ValueOf(samples, "machine_memory_bytes"), 4096 * 1024);
   EXPECT_THAT(written, Not(HasSubstr("container_oom_events_total")));  // no file told of any
