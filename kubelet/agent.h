@@ -62,6 +62,7 @@ class Agent : public NodeView {
   void WatchShutdown();
   void JoinCluster();
   NodeState State() const;
+  void LookAtAddresses();
   absl::Status AdmitByOwnWords();
   void AdmitBy(const k8s::v1::Node& node);
   base::Task<absl::Status> Connect();
@@ -72,6 +73,7 @@ class Agent : public NodeView {
   KubeletOptions options_;
   const std::string node_name_;
   std::string runtime_version_;       // containerd://2.1.9
+  std::vector<std::string> node_ips_;  // as they are now
   std::map<std::string, std::string> own_allocatable_;  // quantities by resource
   std::unique_ptr<Cluster> cluster_;  // null when standalone; the parts borrow from it
   std::unique_ptr<Parts> parts_;

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The agent as a node: of a cluster, and of a machine that is shut down.
+#include "absl/strings/str_join.h"
+#include "base/log.h"
 #include "kubelet/agent_parts.h"
+#include "kubelet/node/address_watch.h"
+#include "kubelet/node_addresses.h"
 
 namespace keelson::kubelet {
 
 using base::Task;
 
 namespace {
+
+constexpr std::chrono::seconds kAddressPause(1);
 
 // By the names of the conditions, as admission has them.
 std::vector<std::string> PressureConditions(const Pressures& pressures) {
@@ -67,6 +73,9 @@ void Agent::JoinCluster() {
       std::make_unique<PressureWatch>(loop_, std::move(thresholds), std::move(pressure), changed);
   parts_->tasks.Spawn("runtime state", parts_->runtime_state->Run());
   parts_->tasks.Spawn("pressure", parts_->pressure->Run());
+  node_ips_ = NodeAddresses(options_.node_ip);
+  auto look = [this] { LookAtAddresses(); };
+  parts_->tasks.Spawn("addresses", WatchAddresses(loop_, kAddressPause, std::move(look)));
 
   parts_->pods->OnReport([this](const PodReport& report) { cluster_->Report(report); });
   parts_->events.SetListener([this](const v1::Event& event, const std::string& key) {
@@ -112,8 +121,19 @@ void Agent::AdmitBy(const v1::Node& node) {
   parts_->admission.SetAllocatable(ToAllocatable(quantities));
 }
 
+// A lease of DHCP ended, an administrator renumbered: the cluster is told, and asked for a certificate.
+void Agent::LookAtAddresses() {
+  std::vector<std::string> now = NodeAddresses(options_.node_ip);
+  if (now.empty() || now == node_ips_) return;
+  KLOG_INFO("The node's addresses have changed", {"from", absl::StrJoin(node_ips_, ",")},
+            {"to", absl::StrJoin(now, ",")});
+  node_ips_ = std::move(now);
+  cluster_->NodeChanged();
+}
+
 NodeState Agent::State() const {
   NodeState state;
+  state.node_ips = node_ips_;
   parts_->runtime_state->Fill(&state);
   const Pressures& pressure = parts_->pressure->now();
   state.memory_pressure = pressure.memory;

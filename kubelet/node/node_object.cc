@@ -59,7 +59,8 @@ absl::Status Subtract(const std::string& name, const std::map<std::string, std::
   return absl::OkStatus();
 }
 
-void SetAddresses(const NodeSettings& s, const NodeStatus& previous, NodeStatus* status) {
+void SetAddresses(const NodeSettings& s, const std::vector<std::string>& ips,
+                  const NodeStatus& previous, NodeStatus* status) {
   auto add = [status](const std::string& type, const std::string& address) {
     auto* a = status->add_addresses();
     a->set_type(type);
@@ -69,10 +70,10 @@ void SetAddresses(const NodeSettings& s, const NodeStatus& previous, NodeStatus*
     *status->mutable_addresses() = previous.addresses();
     if (status->addresses_size() > 0) return;
     if (s.node_ip_given)
-      for (const auto& ip : s.node_ips) add("InternalIP", ip);
+      for (const auto& ip : ips) add("InternalIP", ip);
     return add("Hostname", s.hostname);
   }
-  for (const auto& ip : s.node_ips) add("InternalIP", ip);
+  for (const auto& ip : ips) add("InternalIP", ip);
   add("Hostname", s.hostname);
 }
 
@@ -164,7 +165,7 @@ absl::StatusOr<NodeStatus> MakeNodeStatus(const NodeSettings& s, const NodeState
   if (!allocatable.ok()) return allocatable.status();
   NodeStatus status = previous;
   status.clear_addresses();
-  SetAddresses(s, previous, &status);
+  SetAddresses(s, state.node_ips.empty() ? s.node_ips : state.node_ips, previous, &status);
   status.clear_capacity();
   status.clear_allocatable();
   SetQuantities(CapacityOf(s.capacity), status.mutable_capacity());

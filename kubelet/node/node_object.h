@@ -26,6 +26,7 @@ struct NodeState {
   bool has_features = false;  // the runtime said which it has (CRI StatusResponse.features)
   bool supplemental_groups_policy = false;
   std::vector<std::string> volumes_in_use;
+  std::vector<std::string> node_ips;  // as they are now; empty: as in the settings
 };
 
 struct NodeSettings {

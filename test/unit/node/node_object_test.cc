@@ -105,6 +105,11 @@ TEST(NewNodeTest, AnExternalCloudInitializesTheNode) {
   NodeStatus of_cloud;
   of_cloud.add_addresses()->set_address("198.51.100.1");
   EXPECT_EQ(Status(s, {}, 100, of_cloud).addresses(0).address(), "198.51.100.1");
+  NodeState moved;
+  moved.node_ips = {"192.0.2.99"};
+  EXPECT_EQ(Status(s, moved, 100, of_cloud).addresses(0).address(), "198.51.100.1");
+  s.external_cloud = false;
+  EXPECT_EQ(Status(s, moved, 100, of_cloud).addresses(0).address(), "192.0.2.99");
 }
 
 TEST(ReconciledTest, AddsWhatIsMissingAndKeepsWhatOthersWrote) {
