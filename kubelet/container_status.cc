@@ -334,9 +334,10 @@ class ContainerStatusMaker {
       m->set_mountpath(mount.mountpath());
       if (!mount.readonly()) continue;
       m->set_readonly(true);
-      m->set_recursivereadonly(
-          mount.has_recursivereadonly() && mount.recursivereadonly() == "Enabled" ? "Enabled"
-                                                                                  : "Disabled");
+      const std::string& asked = mount.recursivereadonly();
+      const bool recursive =
+          in_.recursive_read_only && (asked == "Enabled" || asked == "IfPossible");
+      m->set_recursivereadonly(recursive ? "Enabled" : "Disabled");
     }
   }
 

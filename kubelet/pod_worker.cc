@@ -352,6 +352,8 @@ bool PodWorker::Publish(const PodPlan* plan) {
   input.verdict = verdict_;
   input.restart_counts = past_restarts_;
   input.start_again = start_again_;
+  input.recursive_read_only = s_.options.recursive_read_only_handlers.contains(
+      seen.sandboxes.empty() ? "" : seen.sandboxes.front().runtime_handler);
   v1::PodStatus next = MakePodStatus(input);
   if (plan) {
     for (const auto& [name, waiting] : plan->waiting) {

@@ -49,6 +49,8 @@ struct StatusInput {
   std::map<std::string, uint32_t> restart_counts = {};
   // As PlanInput::start_again.
   std::set<std::string> start_again = {};
+  // The pod's runtime handler can make mounts below a read-only one read-only too.
+  bool recursive_read_only = false;
 };
 
 v1::PodStatus MakePodStatus(const StatusInput& input);

@@ -243,13 +243,18 @@ TEST(ContainerStatus, ResourcesAndUserAreWhatTheRuntimeApplied) {
 TEST(ContainerStatus, MountsSayHowReadOnlyTheyAre) {
   Shown shown("{containers: [{name: c, volumeMounts: [{name: a, mountPath: /a},"
               " {name: b, mountPath: /b, readOnly: true},"
-              " {name: d, mountPath: /d, readOnly: true, recursiveReadOnly: Enabled}]}]}",
+              " {name: d, mountPath: /d, readOnly: true, recursiveReadOnly: Enabled},"
+              " {name: e, mountPath: /e, readOnly: true, recursiveReadOnly: IfPossible}]}]}",
               "");
-  v1::ContainerStatus s = shown.Now().containerstatuses(0);
-  ASSERT_EQ(s.volumemounts_size(), 3);
-  EXPECT_FALSE(s.volumemounts(0).has_recursivereadonly());
-  EXPECT_EQ(s.volumemounts(1).recursivereadonly(), "Disabled");
-  EXPECT_EQ(s.volumemounts(2).recursivereadonly(), "Enabled");
+  for (const bool can : {false, true}) {
+    shown.recursive_read_only = can;
+    const v1::ContainerStatus s = shown.Now().containerstatuses(0);
+    ASSERT_EQ(s.volumemounts_size(), 4);
+    EXPECT_FALSE(s.volumemounts(0).has_recursivereadonly());
+    EXPECT_EQ(s.volumemounts(1).recursivereadonly(), "Disabled");
+    EXPECT_EQ(s.volumemounts(2).recursivereadonly(), can ? "Enabled" : "Disabled");
+    EXPECT_EQ(s.volumemounts(3).recursivereadonly(), can ? "Enabled" : "Disabled");
+  }
 }
 
 // An agent that starts again has asked no probe yet: what was said of the same instance holds.

@@ -27,6 +27,7 @@ struct Shown {
     in.verdict = verdict;
     in.restart_counts = restart_counts;
     in.start_again = scene.again;
+    in.recursive_read_only = recursive_read_only;
     return MakePodStatus(in);
   }
   // As Now, remembered as what was said last; then the runtime shows `seen`.
@@ -46,7 +47,7 @@ struct Shown {
   std::vector<std::string> last_pod_ips;
   std::map<std::string, uint32_t> restart_counts;
   std::optional<PodVerdict> verdict;
-  bool terminating = false, terminal = false;
+  bool terminating = false, terminal = false, recursive_read_only = false;
 };
 
 inline std::string StateWord(const v1::ContainerState& state) {
