@@ -22,10 +22,10 @@ constexpr int64_t kPage = 500;
 // A watch that ends sooner with nothing to say is no watch: some proxies do this for ever.
 constexpr base::Nanos kShortWatch = std::chrono::seconds(1);
 
-// Rule 4: the server cannot serve us now, and our version is as good as before.
+// Rule 4: the server cannot or may not serve us now, and our version is as good as before.
 bool Resumable(const absl::Status& error) {
   const auto api = ApiErrorOf(error);
-  if (!api) return true;
+  if (!api || IsForbidden(error) || IsUnauthorized(error)) return true;
   return api->code == 429 || (api->code >= 500 && !IsTooLargeResourceVersion(error));
 }
 

@@ -6,8 +6,8 @@
 //     which is what etcd holds at that moment.
 //  2. The watch starts at the list's version, with bookmarks and a random length of 5-10 minutes.
 //  3. Every event and every bookmark moves our version on, once it is applied.
-//  4. A watch that ends, breaks or is turned away (no connection, 429, 5xx) is resumed at our
-//     version: nothing is missed, so nothing is listed.
+//  4. A watch that ends, breaks or is turned away (no connection, 401, 403, 429, 5xx) is resumed at
+//     our version: nothing is missed, so nothing is listed. Rights load late when servers start.
 //  5. 410 Gone, as an answer or an ERROR event, or any other refusal: list anew, at "not older than
 //     our version", so that a lagging server cannot take us back in time.
 //  6. A list that is refused as too old (410) or too new (the server's history ends before our

@@ -177,6 +177,17 @@ TEST_F(ReflectorTest, AnErrorEventIsAsTheSameAnswer) {
   EXPECT_EQ(server_.watches(), 1u);
 }
 
+TEST_F(ReflectorTest, RightsThatAreLoadedLateCostNoList) {
+  PutPod("one");
+  Start(OfNode());
+  server_.FailWatches(apiserver::ApiFailure(403, "Forbidden", "not yet known to the authorizer"));
+  PutPod("two");
+  Run(seconds(3));
+  EXPECT_EQ(server_.CountRequests("LIST"), 1);
+  EXPECT_EQ(server_.watches(), 1u);
+  ExpectTrue();
+}
+
 TEST_F(ReflectorTest, AnswersOf410WithoutEndDoNotBecomeALoop) {
   Start(OfNode());
   server_.fault = [](const std::string& what) {
