@@ -6,12 +6,17 @@ include(Precompiled)
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
-  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
-  if(KEELSON_PCH)  # else ccache gives up on users of precompiled headers
-    set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
-      CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+  set(_ccache ${CCACHE})
+  if(KEELSON_PCH)
+    # Without pch_defines ccache gives up on users of precompiled headers. A stored one may be used for
+    # the very same headers only, comments included: GCC knows a #pragma once file in it by its bytes.
+    # So a hit is found by the files read (depend mode), never by preprocessed text; the namespace
+    # leaves aside what was stored under other rules.
+    set(_ccache ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_DEPEND=1
+      CCACHE_NAMESPACE=keelson-depend ${CCACHE})
   endif()
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${_ccache})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
 find_package(Threads REQUIRED)
